@@ -1,0 +1,23 @@
+// The flat arrays of one engine step, shared by runtime (which fills them) and model (which reads them).
+// Owner: the engine thread. All vectors are reused between steps.
+#ifndef BITRATE_ENGINE_BATCH_STEP_INPUT_H_
+#define BITRATE_ENGINE_BATCH_STEP_INPUT_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace bitrate {
+
+struct StepInput {
+  std::vector<int32_t> token_ids;     // [M]
+  std::vector<int32_t> positions;     // [M]
+  std::vector<int32_t> query_start;   // [B + 1] rows of each sequence
+  std::vector<int32_t> block_tables;  // [B, max_blocks]
+  int max_blocks = 0;
+  int num_sequences() const { return static_cast<int>(query_start.size()) - 1; }
+  int num_rows() const { return static_cast<int>(token_ids.size()); }
+};
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_BATCH_STEP_INPUT_H_

@@ -1,0 +1,83 @@
+// One decoder, configured by ModelConfig, prepared at one precision on one backend: the weights of a variant.
+// Stateless: a forward pass reads weights, writes KV and scratch of its caller.
+//
+// Thread rule: immutable after Load, shared by instances; a StepWorkspace belongs to one engine thread.
+#ifndef BITRATE_ENGINE_MODEL_DECODER_MODEL_H_
+#define BITRATE_ENGINE_MODEL_DECODER_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/artifact/checkpoint.h"
+#include "engine/backend/backend.h"
+#include "engine/base/progress.h"
+#include "engine/batch/step_input.h"
+#include "engine/model/model_config.h"
+
+namespace bitrate {
+
+class WeightStore;  // engine/model/weight_store.h: shares equal prepared tensors between the variants of a model
+
+// Activations of one step for up to max_rows rows. Allocated once.
+struct StepWorkspace {
+  int64_t max_rows = 0;
+  AlignedBuffer<float> x;        // [max_rows, hidden] residual stream
+  AlignedBuffer<float> normed;   // [max_rows, hidden]
+  AlignedBuffer<float> qkv;      // [max_rows, (H + 2 Hkv) * D]
+  AlignedBuffer<float> attn;     // [max_rows, H * D]
+  AlignedBuffer<float> delta;    // [max_rows, hidden]
+  AlignedBuffer<float> gate_up;  // [max_rows, 2 * inter]
+  AlignedBuffer<float> act;      // [max_rows, inter]
+  AlignedBuffer<float> gathered; // [max_rows, hidden] rows picked for the head
+  ScratchArena scratch;
+  uint64_t bytes() const;
+};
+
+class DecoderModel {
+ public:
+  struct LoadOptions {
+    Precision precision;
+    int64_t max_context = 0;        // 0 = config.max_positions
+    ProgressFn progress;
+  };
+  // FAILED_PRECONDITION for an unsupported switch, INVALID_ARGUMENT / NOT_FOUND naming tensor, got and wanted shape.
+  // `store` may be null (nothing shared). `checkpoint` may be closed afterwards.
+  static StatusOr<std::shared_ptr<const DecoderModel>> Load(const Checkpoint& checkpoint, const Backend& backend,
+                                                            Parallel& parallel, WeightStore* store,
+                                                            const LoadOptions& options);
+
+  const ModelConfig& config() const;
+  const Precision& precision() const;
+  int64_t max_context() const;
+  KvGeometry MakeKvGeometry() const;  // dtype: f32, bf16, fp16 by variant; fp16 for int8 and int4
+  StepWorkspace MakeWorkspace(int64_t max_rows) const;
+  static uint64_t WorkspaceBytes(const ModelConfig& config, int64_t max_rows);
+
+  // One forward pass: writes KV of all rows, leaves the final normed hidden state of row r in workspace.normed[r].
+  // input.num_rows() <= workspace.max_rows. `kv_base` as in KvBatch.
+  void Forward(Parallel& parallel, const StepInput& input, std::byte* kv_base, StepWorkspace& workspace) const;
+
+  // logits [rows.size(), V] f32 of the given rows of the last Forward.
+  void Logits(Parallel& parallel, std::span<const int32_t> rows, StepWorkspace& workspace, float* logits) const;
+
+  uint64_t weight_bytes() const;         // resident packed bytes, shared tensors counted in full
+  uint64_t unique_weight_bytes() const;  // those not shared with a variant that was loaded earlier
+  double weight_bits() const;            // bits per weight over all linear weights, scales included
+  LinearInfo linear_info() const;        // of the body's linears (the first); kernels and refusals
+  LinearInfo head_info() const;
+
+ private:
+  struct Impl;
+  explicit DecoderModel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+
+ public:
+  ~DecoderModel();
+};
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_MODEL_DECODER_MODEL_H_
