@@ -1,31 +1,43 @@
 // The CPU workers that all CPU instances share by turns of whole steps (DESIGN section 4). An instance registers as a
-// client, takes a Lease for each step, runs its operators on all workers, and gives the lease back: variants never fight
-// for cores, and each step's device time belongs to exactly one variant.
+// client, takes a Lease for each step, runs its operators on all workers, and gives the lease back: variants never
+// fight for cores, and each step's device time belongs to exactly one variant.
 //
-// Turns: among waiting clients the one with the smallest virtual time (device-seconds used / weight) goes next; a client
-// that was idle re-enters at the smallest virtual time of the active ones, so it can neither hoard nor starve.
+// Turns: among waiting clients the one with the smallest virtual time (device-seconds used / weight) goes next; a
+// client that was idle re-enters at the virtual time of the last turn given, so it can neither hoard nor starve. A
+// client whose turn ends while it is still the furthest behind keeps the pool for up to `turn_grace` (and a quarter of
+// its lease): without that, two clients that each leave for a moment between steps would alternate whatever their
+// weights.
+//
 // Device-seconds of a lease = its wall time x num_workers(); the pool clocks it itself, apart from any bookkeeping of
 // the instances, so that costs can be checked against it.
-// Workers spin briefly between the Run calls of a lease and park on a futex when no lease is held. num_threads follows
-// the process affinity mask and the cgroup CPU quota unless set.
+//
+// Workers: num_threads follows the process affinity mask and the cgroup CPU quota unless set. How they spin, park and
+// are pinned is worker_team.h.
 //
 // Thread rule: Register/Unregister/Acquire from any thread; a Lease is used by the thread that acquired it.
 #ifndef BITRATE_ENGINE_BASE_COMPUTE_POOL_H_
 #define BITRATE_ENGINE_BASE_COMPUTE_POOL_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "engine/base/clock.h"
 #include "engine/base/parallel.h"
+#include "engine/base/usable_cpus.h"
 
 namespace bitrate {
+
+class WorkerTeam;
 
 class ComputePool {
  public:
   struct Options {
-    int num_threads = 0;   // workers, the leaseholder included; 0 = usable CPUs
+    int num_threads = 0;  // workers, the leaseholder included; 0 = usable CPUs
     bool pin_threads = true;
+    Duration turn_grace = std::chrono::microseconds(500);  // of real time; 0 = a turn always goes to who waits
+    const Clock* clock = Clock::System();                  // clocks the leases; must outlive the pool
   };
   explicit ComputePool(const Options& options);
   ~ComputePool();  // no lease may be outstanding
@@ -36,7 +48,7 @@ class ComputePool {
 
   using ClientId = uint64_t;
   ClientId Register(std::string name, double weight = 1.0);
-  void Unregister(ClientId client);
+  void Unregister(ClientId client);  // it may not hold or wait for a lease
 
   class Lease final : public Parallel {
    public:
@@ -44,7 +56,7 @@ class ComputePool {
     ~Lease() override;  // gives the pool back if Finish was not called
     int num_workers() const override;
     void Run(absl::FunctionRef<void(int worker)> fn) override;
-    // Gives the pool back and returns the device-seconds this lease used.
+    // Gives the pool back and returns the device-seconds this lease used; 0 when it was given back before.
     double Finish();
 
    private:
@@ -57,17 +69,16 @@ class ComputePool {
   // Blocks until it is `client`'s turn.
   Lease Acquire(ClientId client);
 
-  // Device-seconds the pool has clocked for `client` since Register, and for all clients ever.
+  // Device-seconds of finished leases: of `client` since Register (0 when unknown), and of all clients ever. Exactly
+  // the sums of what Finish returned.
   double LeasedSeconds(ClientId client) const;
   double TotalLeasedSeconds() const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
+  std::unique_ptr<WorkerTeam> workers_;
 };
-
-// CPUs this process may use: affinity mask, lowered by the cgroup v1/v2 quota (rounded up), at least 1.
-int UsableCpus();
 
 }  // namespace bitrate
 
