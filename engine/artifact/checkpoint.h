@@ -2,6 +2,9 @@
 // single or sharded). Opening reads headers only; tensor bytes are memory-mapped.
 //
 // Thread rule: immutable after Open; safe from any thread.
+// Not handled: a file truncated by somebody else while it is mapped (replace model files by rename, never in place).
+// A folder is read from inside only: names from an index may not leave it, and symbolic links must stay in it or follow
+// the layout of the Hugging Face cache (snapshots/REV/file -> ../../blobs/HASH).
 // Errors: INVALID_ARGUMENT or DATA_LOSS naming file, tensor or field for anything malformed (truncated, overlapping,
 // overflowing, unknown type); NOT_FOUND for a missing file; FAILED_PRECONDITION for honest but unsupported content.
 // Sources: reference formats of GGUF v3 and safetensors (quantization 2.5, 2.6).
@@ -23,11 +26,17 @@ namespace bitrate {
 class GgufMetadata;  // engine/artifact/gguf_metadata.h: typed key-value access
 
 struct TensorInfo {
-  std::string name;            // as in the file
-  std::string canonical_name;  // Hugging Face name ("model.layers.0.self_attn.q_proj.weight"); equals name in HF folders
+  std::string name;  // as in the file
+  std::string
+      canonical_name;  // Hugging Face name ("model.layers.0.self_attn.q_proj.weight"); equals name in HF folders
   QuantFormatId format;
   std::vector<int64_t> shape;  // slowest dimension first: [N, K] for a matrix
   uint64_t bytes = 0;
+  // The type as its container names it ("F32", "I64", "Q4_K"). Folders may hold tensors that are no weights (integers,
+  // bool, f64, fp8): they are listed with is_weight false, `format` means nothing then, and Matrix and Vector refuse
+  // them by name.
+  std::string type_name;
+  bool is_weight = true;
 };
 
 class Checkpoint {

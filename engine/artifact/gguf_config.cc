@@ -1,0 +1,227 @@
+#include "engine/artifact/gguf_config.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/artifact/checked.h"
+#include "engine/artifact/gguf_names.h"
+#include "engine/base/limits.h"
+
+namespace bitrate {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+
+// Keys of one architecture: "llama." + name.
+class Keys {
+ public:
+  Keys(const GgufMetadata& metadata, std::string_view architecture)
+      : metadata_(metadata), prefix_(std::string(architecture) + ".") {}
+
+  std::string Key(std::string_view name) const { return prefix_ + std::string(name); }
+  bool Has(std::string_view name) const { return metadata_.Has(Key(name)); }
+
+  StatusOr<int64_t> Int(std::string_view name, int64_t limit) const {
+    const std::string key = Key(name);
+    StatusOr<int64_t> value = metadata_.GetI64(key);
+    // What the file must have and has not is a malformed file, not a missing one.
+    if (value.status().code() == StatusCode::kNotFound) return InvalidArgument("GGUF metadata {}: missing", key);
+    if (metadata_.TypeText(key).ends_with(']')) {
+      return FailedPrecondition("GGUF metadata {}: a value per layer is not supported", key);
+    }
+    if (!value.ok()) return value;
+    if (*value < 1 || *value > limit) {
+      return InvalidArgument("GGUF metadata {}: got {}, want 1 to {}", key, *value, limit);
+    }
+    return value;
+  }
+  StatusOr<int64_t> IntOr(std::string_view name, int64_t limit, int64_t fallback) const {
+    if (!Has(name)) return fallback;
+    return Int(name, limit);
+  }
+  StatusOr<double> Float(std::string_view name, double fallback) const {
+    ASSIGN_OR_RETURN(const double value, metadata_.GetF64Or(Key(name), fallback));
+    if (!std::isfinite(value)) return InvalidArgument("GGUF metadata {}: not a finite number", Key(name));
+    return value;
+  }
+
+ private:
+  const GgufMetadata& metadata_;
+  std::string prefix_;
+};
+
+Status AddShapes(const GgufMetadata& metadata, const Keys& keys, std::string_view architecture, json* config) {
+  ASSIGN_OR_RETURN(const int64_t hidden, keys.Int("embedding_length", limits::kMaxHidden));
+  ASSIGN_OR_RETURN(const int64_t inner, keys.Int("feed_forward_length", limits::kMaxHidden));
+  ASSIGN_OR_RETURN(const int64_t layers, keys.Int("block_count", limits::kMaxLayers));
+  ASSIGN_OR_RETURN(const int64_t context, keys.Int("context_length", limits::kMaxContext));
+  ASSIGN_OR_RETURN(const GgufHeads heads, ReadGgufHeads(metadata, architecture));
+  if (!keys.Has("attention.key_length") && hidden % heads.query != 0) {
+    return InvalidArgument("GGUF metadata {}: {} is not a multiple of the {} heads", keys.Key("embedding_length"),
+                           hidden, heads.query);
+  }
+  ASSIGN_OR_RETURN(const int64_t head_dim,
+                   keys.IntOr("attention.key_length", limits::kMaxHeadDim, hidden / heads.query));
+  ASSIGN_OR_RETURN(const int64_t value_dim, keys.IntOr("attention.value_length", limits::kMaxHeadDim, head_dim));
+  if (value_dim != head_dim) {
+    return FailedPrecondition("GGUF metadata {}: {} differs from the key length {}; that is not supported",
+                              keys.Key("attention.value_length"), value_dim, head_dim);
+  }
+  ASSIGN_OR_RETURN(const int64_t rotary, keys.IntOr("rope.dimension_count", limits::kMaxHeadDim, head_dim));
+  if (rotary != head_dim) {
+    (*config)["partial_rotary_factor"] = static_cast<double>(rotary) / static_cast<double>(head_dim);
+  }
+  ASSIGN_OR_RETURN(const double eps, keys.Float("attention.layer_norm_rms_epsilon", 1e-5));
+  (*config)["hidden_size"] = hidden;
+  (*config)["intermediate_size"] = inner;
+  (*config)["num_hidden_layers"] = layers;
+  (*config)["max_position_embeddings"] = context;
+  (*config)["num_attention_heads"] = heads.query;
+  (*config)["num_key_value_heads"] = heads.key_value;
+  (*config)["head_dim"] = head_dim;
+  (*config)["rms_norm_eps"] = eps;
+  (*config)["hidden_act"] = "silu";
+  if (keys.Has("attention.sliding_window")) {
+    ASSIGN_OR_RETURN(const int64_t window, keys.Int("attention.sliding_window", limits::kMaxContext));
+    (*config)["sliding_window"] = window;
+  }
+  return OkStatus();
+}
+
+// The embedding's own rows decide; the key and the token list are for files without one.
+StatusOr<int64_t> VocabSize(const GgufMetadata& metadata, const Keys& keys, const TensorTable& tensors) {
+  for (const TensorInfo& info : tensors.infos()) {
+    if (info.canonical_name == "model.embed_tokens.weight" && info.shape.size() == 2) return info.shape[0];
+  }
+  if (keys.Has("vocab_size")) return keys.Int("vocab_size", limits::kMaxVocab);
+  ASSIGN_OR_RETURN(const std::vector<std::string> tokens, metadata.GetStringArray("tokenizer.ggml.tokens"));
+  return static_cast<int64_t>(tokens.size());
+}
+
+Status AddYarn(const Keys& keys, int64_t context, double factor, json* rope) {
+  ASSIGN_OR_RETURN(const int64_t original,
+                   keys.IntOr("rope.scaling.original_context_length", limits::kMaxContext, context));
+  (*rope)["original_max_position_embeddings"] = original;
+  for (const auto& [name, field] :
+       {std::pair("rope.scaling.yarn_beta_fast", "beta_fast"), std::pair("rope.scaling.yarn_beta_slow", "beta_slow")}) {
+    if (!keys.Has(name)) continue;
+    ASSIGN_OR_RETURN((*rope)[field], keys.Float(name, 0));
+  }
+  for (const char* name : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"}) {
+    ASSIGN_OR_RETURN(const double attention, keys.Float(name, 1.0));
+    // GGUF multiplies yarn's own factor by this one; Hugging Face states the product.
+    if (attention != 1.0) (*rope)["attention_factor"] = attention * (0.1 * std::log(factor) + 1.0);
+  }
+  for (const char* name : {"rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_ext_factor"}) {
+    ASSIGN_OR_RETURN(const double value, keys.Float(name, 0));
+    if (keys.Has(name) && value != 0 && value != 1) {
+      return FailedPrecondition("GGUF metadata {}: {} is not supported", keys.Key(name), value);
+    }
+  }
+  return OkStatus();
+}
+
+Status AddRope(const GgufMetadata& metadata, const Keys& keys, const TensorTable& tensors, json* config) {
+  json rope = json::object();
+  ASSIGN_OR_RETURN(const double theta, keys.Float("rope.freq_base", 10000.0));
+  ASSIGN_OR_RETURN(const std::string type, metadata.GetStringOr(keys.Key("rope.scaling.type"), ""));
+  ASSIGN_OR_RETURN(const double legacy_factor, keys.Float("rope.scale_linear", 1.0));
+  ASSIGN_OR_RETURN(const double factor, keys.Float("rope.scaling.factor", legacy_factor));
+  if (!(theta > 0) || !(factor >= 0)) {
+    return InvalidArgument("GGUF metadata {}: {} with scaling factor {}; want numbers above 0",
+                           keys.Key("rope.freq_base"), theta, factor);
+  }
+  rope["rope_theta"] = theta;
+  rope["rope_type"] = "default";
+  const bool scaled = factor != 0 && factor != 1;  // 0 means no scaling, as in the tools that write these files
+  if (type == "yarn") {
+    rope["rope_type"] = "yarn";
+    rope["factor"] = scaled ? factor : 1.0;
+    RETURN_IF_ERROR(AddYarn(keys, (*config)["max_position_embeddings"].get<int64_t>(), scaled ? factor : 1.0, &rope));
+  } else if (type == "linear" || type.empty()) {
+    if (scaled) {
+      rope["rope_type"] = "linear";
+      rope["factor"] = factor;
+    }
+  } else if (type != "none") {
+    return FailedPrecondition("GGUF metadata {}: \"{}\" is not supported", keys.Key("rope.scaling.type"),
+                              Printable(type));
+  }
+  (*config)["rope_parameters"] = std::move(rope);
+  if (!tensors.Has(kRopeFactors)) return OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<float> factors, tensors.Vector(kRopeFactors));
+  if (static_cast<int64_t>(factors.size()) > limits::kMaxHeadDim) {
+    return InvalidArgument("GGUF tensor {}: {} factors, the limit is {}", kRopeFactors, factors.size(),
+                           limits::kMaxHeadDim);
+  }
+  for (float value : factors) {
+    if (!std::isfinite(value) || value <= 0) {
+      return InvalidArgument("GGUF tensor {}: a factor of {}, want numbers above 0", kRopeFactors, value);
+    }
+  }
+  (*config)["rope_factors"] = factors;
+  return OkStatus();
+}
+
+Status AddTokens(const GgufMetadata& metadata, json* config) {
+  json stops = json::array();
+  const auto token = [&](std::string_view name) -> StatusOr<int64_t> {
+    const std::string key = "tokenizer.ggml." + std::string(name);
+    if (!metadata.Has(key)) return int64_t{-1};
+    ASSIGN_OR_RETURN(const uint64_t id, metadata.GetU64(key));
+    // Some converters write 2^32 - 1 for "there is none".
+    return id < static_cast<uint64_t>(limits::kMaxVocab) ? static_cast<int64_t>(id) : int64_t{-1};
+  };
+  for (const char* name : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
+    ASSIGN_OR_RETURN(const int64_t id, token(name));
+    if (id >= 0 && std::find(stops.begin(), stops.end(), json(id)) == stops.end()) stops.push_back(id);
+  }
+  for (const char* name : {"bos_token_id", "eos_token_id"}) {
+    ASSIGN_OR_RETURN(const int64_t id, token(name));
+    if (id >= 0) (*config)[name] = id;
+  }
+  if (!stops.empty()) (*config)["generation_eos_token_id"] = std::move(stops);
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<GgufHeads> ReadGgufHeads(const GgufMetadata& metadata, std::string_view architecture) {
+  const Keys keys(metadata, architecture);
+  GgufHeads heads;
+  ASSIGN_OR_RETURN(heads.query, keys.Int("attention.head_count", limits::kMaxHeads));
+  ASSIGN_OR_RETURN(heads.key_value, keys.IntOr("attention.head_count_kv", limits::kMaxHeads, heads.query));
+  return heads;
+}
+
+StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& tensors) {
+  StatusOr<std::string> architecture = metadata.GetString("general.architecture");
+  if (architecture.status().code() == StatusCode::kNotFound) {
+    return InvalidArgument("GGUF metadata general.architecture: missing");
+  }
+  if (!architecture.ok()) return architecture.status();
+  json config = {{"model_type", *architecture}};
+  if (!IsMappedGgufArchitecture(*architecture)) {
+    if (!IsValidUtf8(*architecture)) config["model_type"] = Printable(*architecture);
+    return config;
+  }
+  const Keys keys(metadata, *architecture);
+  ASSIGN_OR_RETURN(const uint64_t experts, metadata.GetU64Or(keys.Key("expert_count"), 0));
+  if (experts > 0) config["model_type"] = *architecture == "llama" ? "mixtral" : *architecture + "_moe";
+  config["architectures"] = json::array({*architecture == "llama"   ? "LlamaForCausalLM"
+                                         : *architecture == "qwen2" ? "Qwen2ForCausalLM"
+                                                                    : "Qwen3ForCausalLM"});
+  if (experts > 0) config.erase("architectures");
+  RETURN_IF_ERROR(AddShapes(metadata, keys, *architecture, &config));
+  ASSIGN_OR_RETURN(config["vocab_size"], VocabSize(metadata, keys, tensors));
+  RETURN_IF_ERROR(AddRope(metadata, keys, tensors, &config));
+  RETURN_IF_ERROR(AddTokens(metadata, &config));
+  config["tie_word_embeddings"] = !tensors.Has("lm_head.weight");
+  config["attention_bias"] = tensors.Has("model.layers.0.self_attn.q_proj.bias");
+  config["mlp_bias"] = tensors.Has("model.layers.0.mlp.up_proj.bias");
+  return config;
+}
+
+}  // namespace bitrate

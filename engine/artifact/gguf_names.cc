@@ -1,0 +1,92 @@
+#include "engine/artifact/gguf_names.h"
+
+#include <optional>
+
+namespace bitrate {
+namespace {
+
+struct Pair {
+  std::string_view gguf, canonical;
+};
+
+constexpr Pair kGlobal[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+};
+
+constexpr Pair kLayer[] = {
+    {"attn_norm", "input_layernorm"},    {"ffn_norm", "post_attention_layernorm"},
+    {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},      {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+};
+
+template <size_t N>
+std::optional<std::string_view> Lookup(const Pair (&pairs)[N], std::string_view name) {
+  for (const Pair& pair : pairs) {
+    if (pair.gguf == name) return pair.canonical;
+  }
+  return std::nullopt;
+}
+
+struct Parts {
+  std::string_view layer;   // digits, empty for a global tensor
+  std::string_view module;  // "attn_q"
+  std::string_view suffix;  // ".weight", ".bias"
+};
+
+// A layer number without leading zeros, so that no two names of a file mean one tensor.
+bool IsLayerNumber(std::string_view text) {
+  if (text.empty() || text.size() > 6 || (text.size() > 1 && text[0] == '0')) return false;
+  for (char c : text) {
+    if (c < '0' || c > '9') return false;
+  }
+  return true;
+}
+
+std::optional<Parts> Split(std::string_view name) {
+  Parts parts;
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  parts.suffix = name.substr(dot);
+  if (parts.suffix != ".weight" && parts.suffix != ".bias") return std::nullopt;
+  parts.module = name.substr(0, dot);
+  constexpr std::string_view kBlock = "blk.";
+  if (parts.module.substr(0, kBlock.size()) != kBlock) return parts;
+  parts.module.remove_prefix(kBlock.size());
+  const size_t end = parts.module.find('.');
+  if (end == std::string_view::npos) return std::nullopt;
+  parts.layer = parts.module.substr(0, end);
+  parts.module.remove_prefix(end + 1);
+  if (!IsLayerNumber(parts.layer)) return std::nullopt;
+  return parts;
+}
+
+}  // namespace
+
+bool IsMappedGgufArchitecture(std::string_view architecture) {
+  return architecture == "llama" || architecture == "qwen2" || architecture == "qwen3";
+}
+
+std::string CanonicalTensorName(std::string_view architecture, std::string_view name) {
+  const std::optional<Parts> parts = Split(name);
+  if (!IsMappedGgufArchitecture(architecture) || !parts) return std::string(name);
+  const auto canonical = parts->layer.empty() ? Lookup(kGlobal, parts->module) : Lookup(kLayer, parts->module);
+  if (!canonical) return std::string(name);
+  std::string out;
+  if (!parts->layer.empty()) out = "model.layers." + std::string(parts->layer) + ".";
+  return out.append(*canonical).append(parts->suffix);
+}
+
+RowPermutation StoredPermutation(std::string_view architecture, std::string_view name) {
+  const std::optional<Parts> parts = Split(name);
+  if (architecture != "llama" || !parts || parts->layer.empty()) return RowPermutation::kNone;
+  if (parts->module == "attn_q") return RowPermutation::kQueryHeads;
+  if (parts->module == "attn_k") return RowPermutation::kKeyHeads;
+  return RowPermutation::kNone;
+}
+
+}  // namespace bitrate
