@@ -1,0 +1,126 @@
+#include "engine/backend/cpu/linear.h"
+
+#include <cmath>
+#include <new>
+
+#include "engine/backend/cpu/linear_op.h"
+#include "engine/backend/cpu/linear_select.h"
+
+namespace bitrate {
+namespace linear {
+namespace {
+
+// Own kernels, fastest first; the reference takes everything, so the list never runs out.
+struct Candidate {
+  Isa isa;
+  const LinearKernels& (*kernels)();
+};
+constexpr Candidate kCandidates[] = {
+    {Isa::kScalar, ScalarLinearKernels},
+};
+
+// An i32 dot of a whole row of +-127 codes stays below 2^31.
+constexpr int64_t kMaxTokenGroupK = (int64_t{1} << 31) / (127 * 127);
+
+}  // namespace
+
+Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference) {
+  Choice choice;
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.isa > isa) {
+      choice.refusals.push_back(fmt::format("{}: the selected ISA is {}", IsaName(candidate.isa), IsaName(isa)));
+    } else if (force_reference && candidate.isa != Isa::kScalar) {
+      choice.refusals.push_back(fmt::format("{}: the scalar reference is forced", IsaName(candidate.isa)));
+    } else {
+      choice.kernels = &candidate.kernels();
+      break;
+    }
+  }
+  return choice;
+}
+
+Status ValidateSpec(const LinearSpec& spec) {
+  if (spec.parts.empty()) return InvalidArgument("linear: no weight matrix given");
+  const WeightMatrix& first = spec.parts.front();
+  int64_t n = 0;
+  for (const WeightMatrix& part : spec.parts) {
+    if (part.k != first.k) {
+      return InvalidArgument("linear {}: K is {}, but {} stacked with it has {}", part.name, part.k, first.name,
+                             first.k);
+    }
+    const QuantFormat& format = GetQuantFormat(part.format);
+    if (part.n <= 0 || part.k <= 0 || part.k % format.block_elements != 0) {
+      return InvalidArgument("linear {}: shape [{}, {}] is not whole {} blocks of {} weights", part.name, part.n,
+                             part.k, format.name, format.block_elements);
+    }
+    const int64_t row_bytes = RowBytes(part.format, part.k);
+    const int64_t have = static_cast<int64_t>(part.data.size());
+    if (have % row_bytes != 0 || have / row_bytes != part.n) {
+      return InvalidArgument("linear {}: {} bytes given, want {} rows of {} bytes", part.name, have, part.n, row_bytes);
+    }
+    n += part.n;
+  }
+  if (!spec.bias.empty() && static_cast<int64_t>(spec.bias.size()) != n) {
+    return InvalidArgument("linear {}: bias has {} elements, want {}", first.name, spec.bias.size(), n);
+  }
+  if (spec.precision.activations == Precision::Activations::kInt8Token && first.k > kMaxTokenGroupK) {
+    return FailedPrecondition("linear {}: K = {} with one activation scale a token; the most is {}", first.name,
+                              first.k, kMaxTokenGroupK);
+  }
+  return OkStatus();
+}
+
+StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, KernelChooser choose,
+                                                        ExecContext& context) {
+  RETURN_IF_ERROR(ValidateSpec(spec));
+  std::vector<std::shared_ptr<const LinearOp>> ops;
+  int64_t row = 0;
+  for (size_t begin = 0, end = 0; begin < spec.parts.size(); begin = end) {
+    const Scheme scheme = ResolveScheme(spec.precision, spec.is_head, spec.parts[begin]);
+    int64_t rows = 0;
+    while (end < spec.parts.size() && ResolveScheme(spec.precision, spec.is_head, spec.parts[end]) == scheme) {
+      rows += spec.parts[end++].n;
+    }
+    Choice choice = choose(scheme);
+    std::shared_ptr<const PackedWeights> packed;
+    try {
+      packed = std::make_shared<const PackedWeights>(
+          PackedWeights::Pack(spec.parts.subspan(begin, end - begin), scheme, *context.parallel));
+    } catch (const std::bad_alloc&) {
+      return ResourceExhausted("linear {}: no memory to pack [{}, {}] as {}", spec.parts[begin].name, rows,
+                               spec.parts[begin].k, scheme.Name());
+    }
+    const auto bias =
+        spec.bias.empty() ? spec.bias : spec.bias.subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+    ops.push_back(std::make_shared<PanelLinear>(std::move(packed), bias, *choice.kernels, std::move(choice.refusals)));
+    row += rows;
+  }
+  if (ops.size() == 1) return ops.front();
+  return std::make_shared<CompositeLinear>(std::move(ops));
+}
+
+}  // namespace linear
+
+StatusOr<std::shared_ptr<const LinearOp>> PrepareCpuLinear(const LinearSpec& spec, Isa isa, bool force_reference,
+                                                           ExecContext& context) {
+  return linear::PrepareLinear(
+      spec, [&](const linear::Scheme& scheme) { return linear::ChooseKernels(scheme, isa, force_reference); }, context);
+}
+
+std::string CpuLinearKey(const LinearSpec& spec, Isa isa, bool force_reference) {
+  std::string key = fmt::format("{}{}/{}", spec.precision.Name(), spec.is_head ? "/head" : "",
+                                force_reference ? "reference" : IsaName(isa));
+  for (const WeightMatrix& part : spec.parts) {
+    fmt::format_to(std::back_inserter(key), "|{}:{}:{}x{}@{}", part.name, GetQuantFormat(part.format).name, part.n,
+                   part.k, static_cast<const void*>(part.data.data()));
+  }
+  if (!spec.bias.empty()) {
+    uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a of the bytes: a bias may be a temporary, so its address says nothing
+    const auto* bytes = reinterpret_cast<const unsigned char*>(spec.bias.data());
+    for (size_t i = 0; i < spec.bias.size_bytes(); ++i) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    fmt::format_to(std::back_inserter(key), "|bias:{}:{:016x}", spec.bias.size(), hash);
+  }
+  return key;
+}
+
+}  // namespace bitrate

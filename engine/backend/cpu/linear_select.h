@@ -1,0 +1,33 @@
+// The ordered kernel candidates of the CPU's linear operators. Internal to engine/backend/cpu and its tests.
+#ifndef BITRATE_ENGINE_BACKEND_CPU_LINEAR_SELECT_H_
+#define BITRATE_ENGINE_BACKEND_CPU_LINEAR_SELECT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/backend/cpu/kernels/linear_kernels.h"
+#include "engine/backend/cpu/linear_scheme.h"
+#include "engine/base/cpu_features.h"
+
+namespace bitrate::linear {
+
+// The kernels chosen for a scheme and the reasons of the faster candidates that refused.
+struct Choice {
+  const LinearKernels* kernels = nullptr;
+  std::vector<std::string> refusals;
+};
+Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference);
+
+// Checks that the parts fit together and that no size overflows what kernels index.
+Status ValidateSpec(const LinearSpec& spec);
+
+// PrepareCpuLinear with the kernels given: tests run the tables of other ISAs (emulated) through it.
+using KernelChooser = absl::FunctionRef<Choice(const Scheme&)>;
+StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, KernelChooser choose,
+                                                        ExecContext& context);
+
+}  // namespace bitrate::linear
+
+#endif  // BITRATE_ENGINE_BACKEND_CPU_LINEAR_SELECT_H_
