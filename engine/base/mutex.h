@@ -3,6 +3,8 @@
 #ifndef BITRATE_ENGINE_BASE_MUTEX_H_
 #define BITRATE_ENGINE_BASE_MUTEX_H_
 
+#include <absl/base/thread_annotations.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -12,7 +14,9 @@
 #else
 #define BITRATE_TSA(x)
 #endif
+#ifndef GUARDED_BY  // Abseil defines the same macro with the same meaning
 #define GUARDED_BY(x) BITRATE_TSA(guarded_by(x))
+#endif
 #define REQUIRES(...) BITRATE_TSA(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) BITRATE_TSA(locks_excluded(__VA_ARGS__))
 

@@ -1,0 +1,96 @@
+#include "server/metrics/prometheus_telemetry.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <map>
+#include <tuple>
+
+#include "engine/base/mutex.h"
+#include "server/metrics/buckets.h"
+#include "server/metrics/variant_metrics.h"
+
+namespace bitrate {
+namespace {
+
+class Exporter final : public PrometheusTelemetry {
+ public:
+  Exporter(const BuildLabels& build, const Prices& prices, const Clock* clock)
+      : families_(registry_), prices_(prices), clock_(clock), last_accrual_(clock->Now()) {
+    families_.build_info.Add({{"version", build.version}, {"revision", build.revision}}).Set(1);
+    pod_running_ = &families_.pod_running.Add({});
+    pod_waiting_ = &families_.pod_waiting.Add({});
+    pod_kv_usage_ = &families_.pod_kv_usage_ratio.Add({});
+  }
+
+  VariantTelemetry* ForVariant(const VariantLabels& labels) override {
+    MutexLock lock(&mutex_);
+    auto& handle = variants_[{labels.model, labels.variant}];
+    if (handle == nullptr) handle = std::make_unique<VariantMetrics>(families_, labels, prices_);
+    return handle.get();
+  }
+
+  void OnUnroutedRequest(const RequestReport& report) override {
+    // No label of the client's choosing: an unknown model is "_other".
+    families_.requests
+        .Add({{"model_name", "_other"},
+              {"variant", ""},
+              {"precision", ""},
+              {"api", std::string(report.api)},
+              {"outcome", std::string(OutcomeName(report.outcome))},
+              {"code", std::string(report.code)}})
+        .Increment();
+  }
+
+  void OnRpcFinished(std::string_view service, std::string_view method, std::string_view code,
+                     double seconds) override {
+    const std::string s(service), m(method), c(code);
+    families_.grpc_handled.Add({{"grpc_service", s}, {"grpc_method", m}, {"grpc_code", c}}).Increment();
+    families_.grpc_seconds.Add({{"grpc_service", s}, {"grpc_method", m}}, buckets::RequestDuration()).Observe(seconds);
+  }
+
+  std::string Scrape() override {
+    Refresh();
+    return prometheus::TextSerializer().Serialize(registry_.Collect());
+  }
+
+ private:
+  void Refresh() EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    const TimePoint now = clock_->Now();
+    const double seconds = ToSeconds(now - last_accrual_);
+    last_accrual_ = now;
+    int running = 0, waiting = 0;
+    double total = 0, used = 0;
+    for (auto& [name, variant] : variants_) {
+      variant->AccrueMemoryCost(seconds);
+      const InstanceGauges gauges = variant->gauges();
+      running += gauges.running;
+      waiting += gauges.waiting;
+      total += static_cast<double>(gauges.kv_blocks_total);
+      used += static_cast<double>(gauges.kv_blocks_used);
+    }
+    pod_running_->Set(running);
+    pod_waiting_->Set(waiting);
+    pod_kv_usage_->Set(total > 0 ? used / total : 0);
+  }
+
+  prometheus::Registry registry_;
+  MetricFamilies families_;
+  const Prices prices_;
+  const Clock* const clock_;
+  prometheus::Gauge* pod_running_ = nullptr;
+  prometheus::Gauge* pod_waiting_ = nullptr;
+  prometheus::Gauge* pod_kv_usage_ = nullptr;
+  Mutex mutex_;
+  TimePoint last_accrual_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<VariantMetrics>> variants_ GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<PrometheusTelemetry> MakePrometheusTelemetry(const BuildLabels& build, const Prices& prices,
+                                                             const Clock* clock) {
+  return std::make_unique<Exporter>(build, prices, clock);
+}
+
+}  // namespace bitrate
