@@ -1,0 +1,16 @@
+// The pieces of the AVX2 table, one source file each.
+#ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_AVX2_H_
+#define BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_AVX2_H_
+
+#include "engine/backend/cpu/kernels/linear_kernels.h"
+
+namespace bitrate::linear::avx2 {
+
+void FillFloat(LinearKernels& table);
+void FillInt8(LinearKernels& table);
+void FillInt4(LinearKernels& table);
+void FillQuantize(LinearKernels& table);
+
+}  // namespace bitrate::linear::avx2
+
+#endif  // BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_AVX2_H_
