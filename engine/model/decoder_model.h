@@ -38,13 +38,15 @@ struct StepWorkspace {
 
 class DecoderModel {
  public:
+  struct Impl;  // decoder_impl.h
+
   struct LoadOptions {
     Precision precision;
     int64_t max_context = 0;        // 0 = config.max_positions
     ProgressFn progress;
   };
   // FAILED_PRECONDITION for an unsupported switch, INVALID_ARGUMENT / NOT_FOUND naming tensor, got and wanted shape.
-  // `store` may be null (nothing shared). `checkpoint` may be closed afterwards.
+  // `store` may be null (nothing shared). `checkpoint` may be closed afterwards; `backend` outlives the model.
   static StatusOr<std::shared_ptr<const DecoderModel>> Load(const Checkpoint& checkpoint, const Backend& backend,
                                                             Parallel& parallel, WeightStore* store,
                                                             const LoadOptions& options);
@@ -69,13 +71,11 @@ class DecoderModel {
   LinearInfo linear_info() const;        // of the body's linears (the first); kernels and refusals
   LinearInfo head_info() const;
 
+  ~DecoderModel();
+
  private:
-  struct Impl;
   explicit DecoderModel(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
-
- public:
-  ~DecoderModel();
 };
 
 }  // namespace bitrate

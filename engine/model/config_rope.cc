@@ -1,0 +1,154 @@
+// ReadRope: the rotary parameters of both config.json styles.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/base/json.h"
+#include "engine/base/limits.h"
+#include "engine/model/config_fields.h"
+
+namespace bitrate {
+namespace {
+
+constexpr double kMaxFactor = 1e6;
+
+StatusOr<double> PositiveOr(const nlohmann::json& object, std::string_view key, double fallback, double high) {
+  ASSIGN_OR_RETURN(const std::optional<double> value, FindFloat(object, key));
+  if (!value) return fallback;
+  if (!(*value > 0 && *value <= high)) {
+    return InvalidArgument("{}: got {}, wanted a number above 0, at most {}", key, *value, high);
+  }
+  return *value;
+}
+
+// A rope field that this file does not read might change the angles: refused by name.
+Status RefuseUnknownKeys(const nlohmann::json& rope) {
+  static constexpr std::string_view kKnown[] = {"rope_type",
+                                                "type",
+                                                "rope_theta",
+                                                "factor",
+                                                "low_freq_factor",
+                                                "high_freq_factor",
+                                                "original_max_position_embeddings",
+                                                "beta_fast",
+                                                "beta_slow",
+                                                "attention_factor",
+                                                "mscale",
+                                                "mscale_all_dim",
+                                                "truncate",
+                                                "partial_rotary_factor"};
+  for (const auto& [key, value] : rope.items()) {
+    if (value.is_null() || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown)) continue;
+    return FailedPrecondition("{}: this rope parameter is not supported (layer-wise rope neither)", key);
+  }
+  return RefuseSwitches(rope, {{"partial_rotary_factor", 1.0}});
+}
+
+StatusOr<RopeConfig::Kind> ReadKind(const nlohmann::json& rope) {
+  ASSIGN_OR_RETURN(std::optional<std::string> type, FindString(rope, "rope_type"));
+  if (!type) {
+    ASSIGN_OR_RETURN(type, FindString(rope, "type"));
+  }
+  const std::string name = type.value_or("default");
+  if (name == "default") return RopeConfig::Kind::kDefault;
+  if (name == "linear") return RopeConfig::Kind::kLinear;
+  if (name == "llama3") return RopeConfig::Kind::kLlama3;
+  if (name == "yarn") return RopeConfig::Kind::kYarn;
+  return FailedPrecondition("rope_type: \"{}\" is not supported, wanted default, linear, llama3 or yarn", name);
+}
+
+StatusOr<int64_t> OriginalMaxPositions(const nlohmann::json& config, const nlohmann::json& rope) {
+  constexpr std::string_view kKey = "original_max_position_embeddings";
+  for (const nlohmann::json* object : {&rope, &config}) {
+    if (FindField(*object, kKey) != nullptr) return GetIntInRange(*object, kKey, 1, limits::kMaxContext);
+  }
+  return 0;
+}
+
+Status ReadLlama3(const nlohmann::json& rope, RopeConfig& out) {
+  ASSIGN_OR_RETURN(out.low_freq_factor, PositiveOr(rope, "low_freq_factor", 1.0, kMaxFactor));
+  ASSIGN_OR_RETURN(out.high_freq_factor, PositiveOr(rope, "high_freq_factor", 4.0, kMaxFactor));
+  if (out.high_freq_factor <= out.low_freq_factor) {
+    return InvalidArgument("high_freq_factor: got {}, wanted more than low_freq_factor {}", out.high_freq_factor,
+                           out.low_freq_factor);
+  }
+  if (out.original_max_positions == 0) {
+    return InvalidArgument("original_max_position_embeddings: missing, wanted by rope_type llama3");
+  }
+  return OkStatus();
+}
+
+Status ReadYarn(const nlohmann::json& rope, const ModelConfig& config, RopeConfig& out) {
+  ASSIGN_OR_RETURN(out.beta_fast, PositiveOr(rope, "beta_fast", 32.0, kMaxFactor));
+  ASSIGN_OR_RETURN(out.beta_slow, PositiveOr(rope, "beta_slow", 1.0, kMaxFactor));
+  ASSIGN_OR_RETURN(out.attention_factor, PositiveOr(rope, "attention_factor", 0.0, 100.0));
+  // Zero switches mscale off, as in transformers.
+  ASSIGN_OR_RETURN(const std::optional<double> mscale, FindFloat(rope, "mscale"));
+  ASSIGN_OR_RETURN(const std::optional<double> all_dim, FindFloat(rope, "mscale_all_dim"));
+  out.mscale = mscale.value_or(0);
+  out.mscale_all_dim = all_dim.value_or(0);
+  for (const double value : {out.mscale, out.mscale_all_dim}) {
+    if (!(value >= 0 && value <= 100)) return InvalidArgument("mscale: got {}, wanted 0 to 100", value);
+  }
+  ASSIGN_OR_RETURN(const std::optional<bool> truncate, FindBool(rope, "truncate"));
+  out.truncate = truncate.value_or(true);
+  if (out.original_max_positions == 0) out.original_max_positions = config.max_positions;
+  if (out.theta <= 1.0) return InvalidArgument("rope_theta: got {}, wanted more than 1 with yarn", out.theta);
+  return OkStatus();
+}
+
+// "rope_factors": how GGUF stores llama 3 scaling, a divisor for each frequency beside rope_type default.
+Status ReadFactors(const nlohmann::json& config, int64_t half_dim, RopeConfig& out) {
+  constexpr std::string_view kKey = "rope_factors";
+  ASSIGN_OR_RETURN(const nlohmann::json* list, FindArray(config, kKey));
+  if (list == nullptr) return OkStatus();
+  if (out.kind != RopeConfig::Kind::kDefault) {
+    return FailedPrecondition("{}: not supported together with another rope scaling", kKey);
+  }
+  if (static_cast<int64_t>(list->size()) != half_dim) {
+    return InvalidArgument("{}: got {} numbers, wanted head_dim / 2 = {}", kKey, list->size(), half_dim);
+  }
+  for (const nlohmann::json& item : *list) {
+    ASSIGN_OR_RETURN(const double value, JsonToFloat(item, kKey));
+    if (!(value > 0 && value <= kMaxFactor)) {
+      return InvalidArgument("{}: got {}, wanted numbers above 0, at most {}", kKey, value, kMaxFactor);
+    }
+    out.factors.push_back(static_cast<float>(value));
+  }
+  out.kind = RopeConfig::Kind::kFactors;
+  return OkStatus();
+}
+
+}  // namespace
+
+Status ReadRope(const nlohmann::json& config, ModelConfig& out) {
+  static const nlohmann::json kNone = nlohmann::json::object();
+  ASSIGN_OR_RETURN(const nlohmann::json* rope, FindObject(config, "rope_parameters"));
+  const bool has_parameters = rope != nullptr;
+  if (!has_parameters) {
+    ASSIGN_OR_RETURN(rope, FindObject(config, "rope_scaling"));
+  }
+  if (rope == nullptr) rope = &kNone;
+  const char* where = has_parameters ? "rope_parameters" : "rope_scaling";
+  const auto read = [&]() -> Status {
+    RETURN_IF_ERROR(RefuseUnknownKeys(*rope));
+    RopeConfig& r = out.rope;
+    ASSIGN_OR_RETURN(r.kind, ReadKind(*rope));
+    const bool own_theta = FindField(*rope, "rope_theta") != nullptr;
+    ASSIGN_OR_RETURN(r.theta, PositiveOr(own_theta ? *rope : config, "rope_theta", 10000.0, 1e15));
+    const bool needs_factor =
+        r.kind == RopeConfig::Kind::kLinear || r.kind == RopeConfig::Kind::kLlama3 || r.kind == RopeConfig::Kind::kYarn;
+    if (needs_factor && FindField(*rope, "factor") == nullptr) return InvalidArgument("factor: missing");
+    ASSIGN_OR_RETURN(r.factor, PositiveOr(*rope, "factor", 1.0, kMaxFactor));
+    ASSIGN_OR_RETURN(r.original_max_positions, OriginalMaxPositions(config, *rope));
+    if (r.kind == RopeConfig::Kind::kLlama3) return ReadLlama3(*rope, r);
+    if (r.kind == RopeConfig::Kind::kYarn) return ReadYarn(*rope, out, r);
+    return OkStatus();
+  };
+  RETURN_IF_ERROR(Annotate(read(), where));
+  return ReadFactors(config, out.head_dim / 2, out.rope);
+}
+
+}  // namespace bitrate

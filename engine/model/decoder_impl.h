@@ -1,0 +1,43 @@
+// The weights behind DecoderModel; internal to engine/model. Filled by decoder_load.cc, then immutable.
+#ifndef BITRATE_ENGINE_MODEL_DECODER_IMPL_H_
+#define BITRATE_ENGINE_MODEL_DECODER_IMPL_H_
+
+#include <memory>
+#include <vector>
+
+#include "engine/model/decoder_model.h"
+#include "engine/model/rope_tables.h"
+
+namespace bitrate {
+
+using LinearPtr = std::shared_ptr<const LinearOp>;
+
+struct DecoderLayer {
+  std::vector<float> input_norm;           // [hidden]
+  LinearPtr qkv;                           // [(H + 2 Hkv) * D, hidden]
+  LinearPtr o;                             // [hidden, H * D]
+  std::vector<float> post_attention_norm;  // [hidden]
+  LinearPtr gate_up;                       // [2 * inter, hidden]
+  LinearPtr down;                          // [hidden, inter]
+};
+
+struct DecoderModel::Impl {
+  const Backend* backend = nullptr;  // outlives the model
+  ModelConfig config;
+  Precision precision;
+  int64_t max_context = 0;
+  KvGeometry kv;
+  AttentionSpec attention;
+  RopeTables rope;
+  LinearPtr embedding;  // the same operator as `head` where they are tied
+  LinearPtr head;
+  std::vector<DecoderLayer> layers;
+  std::vector<float> final_norm;
+  uint64_t weight_bytes = 0;
+  uint64_t unique_weight_bytes = 0;
+  double weight_bits = 0;
+};
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_MODEL_DECODER_IMPL_H_

@@ -1,0 +1,248 @@
+// DecoderModel::Load: tensors of a checkpoint, checked against the config and prepared by the backend.
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "engine/model/architecture.h"
+#include "engine/model/decoder_impl.h"
+#include "engine/model/weight_store.h"
+
+namespace bitrate {
+namespace {
+
+struct Part {
+  const std::string& name;  // without ".weight"
+  int64_t n;
+};
+
+// int8 and int4 variants hold their heads alike (LinearSpec::is_head), so both ask for it by one name and share it.
+Precision HeadPrecision(const Precision& precision) {
+  if (precision.kind != Precision::Kind::kInt8 && precision.kind != Precision::Kind::kInt4) return precision;
+  Precision head;
+  head.kind = Precision::Kind::kInt8;
+  head.activations = precision.activations == Precision::Activations::kFloat ? Precision::Activations::kFloat
+                                                                             : Precision::Activations::kInt8Groups;
+  return head;
+}
+
+DType KvDType(const Precision& precision) {
+  switch (precision.kind) {
+    case Precision::Kind::kFp32:
+      return DType::kF32;
+    case Precision::Kind::kBf16:
+      return DType::kBF16;
+    default:
+      return DType::kF16;
+  }
+}
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const Backend& backend, Parallel& parallel, WeightStore* store,
+         const DecoderModel::LoadOptions& options, DecoderModel::Impl& out);
+
+  Status Load();
+
+ private:
+  StatusOr<std::vector<float>> LoadVector(const std::string& name, int64_t size);
+  StatusOr<LinearPtr> LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, bool is_head = false);
+  StatusOr<LinearPtr> Prepare(const LinearSpec& spec);
+  Status LoadLayer(const LayerTensorNames& names, DecoderLayer& layer);
+  Status LoadHead(const ModelTensorNames& names);
+  Status RefuseUnusedTensors(const ModelTensorNames& names) const;
+  void Account(const LinearOp& op, bool shared);
+  void Report();
+
+  const Checkpoint& checkpoint_;
+  const Backend& backend_;
+  WeightStore* store_;
+  const DecoderModel::LoadOptions& options_;
+  DecoderModel::Impl& out_;
+  const ModelConfig& config_;
+  const std::string digest_;
+  ScratchArena scratch_;
+  ExecContext context_;
+  std::set<std::string, std::less<>> used_;
+  double total_bits_ = 0, total_weights_ = 0;
+  int64_t done_ = 0;
+};
+
+std::string ProgressLabel(const Precision& precision) { return "prepare " + precision.Name(); }
+
+Loader::Loader(const Checkpoint& checkpoint, const Backend& backend, Parallel& parallel, WeightStore* store,
+               const DecoderModel::LoadOptions& options, DecoderModel::Impl& out)
+    : checkpoint_(checkpoint),
+      backend_(backend),
+      store_(store),
+      options_(options),
+      out_(out),
+      config_(out.config),
+      digest_(checkpoint.digest()),
+      context_{&parallel, &scratch_} {}
+
+void Loader::Report() {
+  const int64_t total = 4 * config_.num_layers + (config_.tie_word_embeddings ? 1 : 2);
+  ++done_;
+  if (options_.progress) options_.progress(ProgressLabel(options_.precision), done_, total);
+}
+
+void Loader::Account(const LinearOp& op, bool shared) {
+  const LinearInfo info = op.info();
+  const double weights = static_cast<double>(op.n()) * static_cast<double>(op.k());
+  total_bits_ += info.weight_bits * weights;
+  total_weights_ += weights;
+  out_.weight_bytes += info.bytes;
+  if (!shared) out_.unique_weight_bytes += info.bytes;
+}
+
+StatusOr<std::vector<float>> Loader::LoadVector(const std::string& name, int64_t size) {
+  ASSIGN_OR_RETURN(std::vector<float> values, checkpoint_.Vector(name));
+  if (static_cast<int64_t>(values.size()) != size) {
+    return InvalidArgument("tensor {}: got shape [{}], wanted [{}]", name, values.size(), size);
+  }
+  used_.insert(name);
+  out_.weight_bytes += values.size() * sizeof(float);
+  out_.unique_weight_bytes += values.size() * sizeof(float);
+  return values;
+}
+
+StatusOr<LinearPtr> Loader::Prepare(const LinearSpec& spec) {
+  const auto prepare = [&] { return backend_.PrepareLinear(spec, context_); };
+  if (store_ == nullptr) {
+    ASSIGN_OR_RETURN(LinearPtr op, prepare());
+    Account(*op, false);
+    return op;
+  }
+  ASSIGN_OR_RETURN(WeightStore::Entry entry, store_->GetOrPrepare(WeightKey(digest_, spec, backend_), prepare));
+  Account(*entry.op, entry.shared);
+  return entry.op;
+}
+
+StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, bool is_head) {
+  std::vector<WeightMatrix> parts;
+  std::vector<float> bias;
+  for (const Part& part : names) {
+    const std::string weight_name = part.name + ".weight";
+    ASSIGN_OR_RETURN(WeightMatrix matrix, checkpoint_.Matrix(weight_name));
+    if (matrix.n != part.n || matrix.k != k) {
+      return InvalidArgument("tensor {}: got shape [{}, {}], wanted [{}, {}]", weight_name, matrix.n, matrix.k, part.n,
+                             k);
+    }
+    used_.insert(weight_name);
+    parts.push_back(std::move(matrix));
+    if (!has_bias) continue;
+    ASSIGN_OR_RETURN(const std::vector<float> values, LoadVector(part.name + ".bias", part.n));
+    bias.insert(bias.end(), values.begin(), values.end());
+  }
+  LinearSpec spec;
+  spec.parts = parts;
+  spec.bias = bias;
+  spec.precision = is_head ? HeadPrecision(options_.precision) : options_.precision;
+  spec.is_head = is_head;
+  StatusOr<LinearPtr> op = Prepare(spec);
+  if (!op.ok()) return Annotate(op.status(), names.begin()->name);
+  Report();
+  return op;
+}
+
+Status Loader::LoadLayer(const LayerTensorNames& names, DecoderLayer& layer) {
+  const ModelConfig& c = config_;
+  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  ASSIGN_OR_RETURN(layer.input_norm, LoadVector(names.input_norm + ".weight", c.hidden_size));
+  ASSIGN_OR_RETURN(layer.qkv,
+                   LoadLinear({{names.q, q}, {names.k, kv}, {names.v, kv}}, c.hidden_size, c.attention_bias));
+  ASSIGN_OR_RETURN(layer.o, LoadLinear({{names.o, c.hidden_size}}, q, c.attention_output_bias));
+  ASSIGN_OR_RETURN(layer.post_attention_norm, LoadVector(names.post_attention_norm + ".weight", c.hidden_size));
+  ASSIGN_OR_RETURN(layer.gate_up, LoadLinear({{names.gate, c.intermediate_size}, {names.up, c.intermediate_size}},
+                                             c.hidden_size, c.mlp_bias));
+  ASSIGN_OR_RETURN(layer.down, LoadLinear({{names.down, c.hidden_size}}, c.intermediate_size, c.mlp_bias));
+  return OkStatus();
+}
+
+Status Loader::LoadHead(const ModelTensorNames& names) {
+  ASSIGN_OR_RETURN(out_.final_norm, LoadVector(names.final_norm + ".weight", config_.hidden_size));
+  // A tied table is stored once: the lookup reads the rounded rows of the head.
+  ASSIGN_OR_RETURN(out_.embedding,
+                   LoadLinear({{names.embedding, config_.vocab_size}}, config_.hidden_size, false, true));
+  if (config_.tie_word_embeddings) {
+    out_.head = out_.embedding;
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(out_.head, LoadLinear({{names.head, config_.vocab_size}}, config_.hidden_size, false, true));
+  return OkStatus();
+}
+
+// A tensor that the decoder does not read (a norm on q, a bias the config does not mention) would change the answer.
+Status Loader::RefuseUnusedTensors(const ModelTensorNames& names) const {
+  for (const TensorInfo& info : checkpoint_.tensors()) {
+    const std::string& name = info.canonical_name;
+    const bool harmless = !info.is_weight || name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight" ||
+                          (config_.tie_word_embeddings && name == names.head + ".weight");
+    if (harmless || used_.count(name) > 0) continue;
+    return FailedPrecondition("tensor {}: the file has it, but architecture {} as configured does not use it",
+                              info.name, config_.architecture);
+  }
+  return OkStatus();
+}
+
+Status Loader::Load() {
+  const Architecture* architecture = FindArchitecture(config_.architecture);
+  const ModelTensorNames names = architecture->model_names();
+  RETURN_IF_ERROR(LoadHead(names));
+  out_.layers.resize(static_cast<size_t>(config_.num_layers));
+  for (int64_t i = 0; i < config_.num_layers; ++i) {
+    RETURN_IF_ERROR(LoadLayer(architecture->layer_names(i), out_.layers[static_cast<size_t>(i)]));
+  }
+  RETURN_IF_ERROR(RefuseUnusedTensors(names));
+  out_.weight_bits = total_bits_ / total_weights_;
+  return OkStatus();
+}
+
+void SetShapes(DecoderModel::Impl& m) {
+  const ModelConfig& c = m.config;
+  m.kv.dtype = KvDType(m.precision);
+  m.kv.num_layers = static_cast<int>(c.num_layers);
+  m.kv.num_kv_heads = static_cast<int>(c.num_kv_heads);
+  m.kv.head_dim = static_cast<int>(c.head_dim);
+  m.attention.num_heads = static_cast<int>(c.num_heads);
+  m.attention.num_kv_heads = static_cast<int>(c.num_kv_heads);
+  m.attention.head_dim = static_cast<int>(c.head_dim);
+  m.attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
+  m.attention.window = static_cast<int>(c.sliding_window);
+}
+
+// A config may claim any context; the tables of what is asked for must be a modest part of memory.
+Status CheckRopeBytes(const ModelConfig& config, int64_t max_context) {
+  constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
+  const uint64_t bytes = static_cast<uint64_t>(max_context) * static_cast<uint64_t>(config.head_dim) * sizeof(float);
+  if (bytes <= kMaxBytes) return OkStatus();
+  return ResourceExhausted("max_context: got {}, whose rope tables take {} bytes, wanted at most {}", max_context,
+                           bytes, kMaxBytes);
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<const DecoderModel>> DecoderModel::Load(const Checkpoint& checkpoint, const Backend& backend,
+                                                                 Parallel& parallel, WeightStore* store,
+                                                                 const LoadOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  StatusOr<ModelConfig> config = ParseModelConfig(checkpoint.config());
+  if (!config.ok()) return Annotate(config.status(), checkpoint.path());
+  impl->config = *std::move(config);
+  impl->backend = &backend;
+  impl->precision = options.precision;
+  impl->max_context = options.max_context == 0 ? impl->config.max_positions : options.max_context;
+  if (impl->max_context < 1 || impl->max_context > impl->config.max_positions) {
+    return InvalidArgument("max_context: got {}, wanted 1 to the model's {}", options.max_context,
+                           impl->config.max_positions);
+  }
+  RETURN_IF_ERROR(CheckRopeBytes(impl->config, impl->max_context));
+  SetShapes(*impl);
+  const Status loaded = Loader(checkpoint, backend, parallel, store, options, *impl).Load();
+  if (!loaded.ok()) return Annotate(loaded, checkpoint.path());
+  impl->rope = RopeTables(impl->config.rope, impl->config.head_dim, impl->max_context);
+  return std::shared_ptr<const DecoderModel>(new DecoderModel(std::move(impl)));
+}
+
+}  // namespace bitrate
