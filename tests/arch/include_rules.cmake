@@ -31,7 +31,7 @@ set(only_in
   "prometheus/|server/metrics"
   "boost/|server"
   "yaml-cpp/|server"
-  "CLI/|server/cli,server/main.cc"
+  "CLI/|server/cli,server/client,server/main.cc"
   "spdlog/|server"
   "dnnl|engine/backend/cpu"
   "immintrin.h|engine/backend/cpu/kernels"
