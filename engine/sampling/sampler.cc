@@ -164,9 +164,12 @@ int32_t DrawFiltered(const SamplingParams& p, double total, double u, SamplerScr
     total = 0;
     for (const ScoredId& item : items) total += static_cast<double>(weights[static_cast<size_t>(item.id)]);
   } else {
+    // All weights up to (1 - top_p) * total / V together make less than 1 - top_p: no nucleus needs them.
+    const double rest = (1.0 - static_cast<double>(p.top_p)) * total / static_cast<double>(weights.size());
+    const auto bound = static_cast<float>(0.999 * rest);
     items.clear();
     for (size_t i = 0; i < weights.size(); ++i) {
-      if (weights[i] > 0) items.push_back({scratch.logits[i], static_cast<int32_t>(i)});
+      if (weights[i] > bound) items.push_back({scratch.logits[i], static_cast<int32_t>(i)});
     }
   }
   if (p.top_p < 1.0f) KeepNucleus(items, sorted, weights, static_cast<double>(p.top_p) * total);
