@@ -36,6 +36,12 @@ inline constexpr size_t kMaxMerges = 4'000'000;
 inline constexpr size_t kMaxTokenizeBytes = 16u << 20;             // one text
 inline constexpr uint32_t kPcreMatchLimit = 10'000'000;
 inline constexpr uint32_t kPcreDepthLimit = 100'000;
+inline constexpr uint32_t kPcreHeapKib = 64u << 10;
+inline constexpr size_t kMaxPatternBytes = 64u << 10;
+inline constexpr size_t kMaxNormalizedBytes = 64u << 20;           // one text after its normalizer
+inline constexpr size_t kMaxMatchedTokenBytes = 1024;              // a token found by walking the text: added, Unigram
+inline constexpr size_t kMaxTokensAround = 1024;                   // that a post-processor puts on one side of a text
+inline constexpr int32_t kMaxVocabHoles = 65'536;                  // ids without a token
 inline constexpr int kMaxTokenizerNodes = 64;                      // normalizer / pre-tokenizer sequence members
 inline constexpr int kMaxTokenizerDepth = 8;
 
