@@ -1,0 +1,83 @@
+#include "engine/backend/cpu/cpu_backend.h"
+
+#include "engine/backend/cpu/attention.h"
+#include "engine/backend/cpu/linear.h"
+#include "engine/backend/cpu/ops_rows.h"
+#include "engine/backend/cpu/rope.h"
+#include "engine/base/check.h"
+
+namespace bitrate {
+
+const VecOps& VecOpsFor(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return ScalarVecOps();
+    case Isa::kAvx2:
+      return Avx2VecOps();
+    case Isa::kAvx512:
+      return Avx512VecOps();
+  }
+  return ScalarVecOps();
+}
+
+CpuBackend::CpuBackend(Isa isa, bool force_reference)
+    : isa_(force_reference ? Isa::kScalar : isa), force_reference_(force_reference), ops_(VecOpsFor(isa_)) {}
+
+StatusOr<std::shared_ptr<const LinearOp>> CpuBackend::PrepareLinear(const LinearSpec& spec,
+                                                                    ExecContext& context) const {
+  return PrepareCpuLinear(spec, isa_, force_reference_, context);
+}
+
+std::string CpuBackend::PreparedKey(const LinearSpec& spec) const { return CpuLinearKey(spec, isa_, force_reference_); }
+
+void CpuBackend::RmsNorm(ExecContext& context, const float* x, const float* weight, float eps, int64_t m, int64_t width,
+                         float* y) const {
+  ForRanges(context, m, width, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) ops_.rms_norm(x + r * width, weight, eps, width, y + r * width);
+  });
+}
+
+void CpuBackend::AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps,
+                            int64_t m, int64_t width, float* y) const {
+  ForRanges(context, m, 2 * width, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      ops_.add_rms_norm(x + r * width, delta + r * width, weight, eps, width, y + r * width);
+    }
+  });
+}
+
+void CpuBackend::Add(ExecContext& context, float* x, const float* delta, int64_t count) const {
+  constexpr int64_t kPiece = 1024;
+  ForRanges(context, (count + kPiece - 1) / kPiece, kPiece, [&](int64_t begin, int64_t end) {
+    ops_.add(x + begin * kPiece, delta + begin * kPiece, std::min(count, end * kPiece) - begin * kPiece);
+  });
+}
+
+void CpuBackend::SiluMul(ExecContext& context, const float* gate_up, int64_t m, int64_t inter, float* y) const {
+  constexpr int64_t kPiece = 512;  // of a row, so that one long row can be shared too
+  const int64_t pieces = (inter + kPiece - 1) / kPiece;
+  ForRanges(context, m * pieces, 4 * kPiece, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i / pieces, first = i % pieces * kPiece;
+      const float* gate = gate_up + row * 2 * inter + first;
+      ops_.silu_mul(gate, gate + inter, std::min(kPiece, inter - first), y + row * inter + first);
+    }
+  });
+}
+
+void CpuBackend::RopeAndStoreKv(ExecContext& context, const AttentionSpec& spec, const RopeTable& rope, int layer,
+                                const KvBatch& batch, float* qkv) const {
+  CpuRopeAndStoreKv(ops_, context, spec, rope, layer, batch, qkv);
+}
+
+void CpuBackend::Attention(ExecContext& context, const AttentionSpec& spec, int layer, const KvBatch& batch,
+                           const float* qkv, float* out) const {
+  CpuAttention(ops_, context, spec, layer, batch, qkv, out);
+}
+
+StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options) {
+  ASSIGN_OR_RETURN(const Isa isa, SelectIsa());
+  return std::make_unique<CpuBackend>(isa, options.force_reference);
+}
+
+}  // namespace bitrate

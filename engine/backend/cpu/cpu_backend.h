@@ -1,0 +1,40 @@
+// The CPU backend: linear operators from linear.h, everything else from the table of row operators of one ISA.
+// Thread rule: immutable after construction, shared by all engine threads.
+#ifndef BITRATE_ENGINE_BACKEND_CPU_CPU_BACKEND_H_
+#define BITRATE_ENGINE_BACKEND_CPU_CPU_BACKEND_H_
+
+#include "engine/backend/backend.h"
+#include "engine/backend/cpu/kernels/vec_ops.h"
+#include "engine/base/cpu_features.h"
+
+namespace bitrate {
+
+class CpuBackend final : public Backend {
+ public:
+  // `isa` must be one that this CPU runs. force_reference: scalar kernels whatever `isa` says.
+  CpuBackend(Isa isa, bool force_reference);
+
+  std::string_view name() const override { return "cpu"; }
+  std::string_view isa() const override { return IsaName(isa_); }
+  StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, ExecContext& context) const override;
+  std::string PreparedKey(const LinearSpec& spec) const override;
+  void RmsNorm(ExecContext& context, const float* x, const float* weight, float eps, int64_t m, int64_t width,
+               float* y) const override;
+  void AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps, int64_t m,
+                  int64_t width, float* y) const override;
+  void Add(ExecContext& context, float* x, const float* delta, int64_t count) const override;
+  void SiluMul(ExecContext& context, const float* gate_up, int64_t m, int64_t inter, float* y) const override;
+  void RopeAndStoreKv(ExecContext& context, const AttentionSpec& spec, const RopeTable& rope, int layer,
+                      const KvBatch& batch, float* qkv) const override;
+  void Attention(ExecContext& context, const AttentionSpec& spec, int layer, const KvBatch& batch, const float* qkv,
+                 float* out) const override;
+
+ private:
+  Isa isa_;
+  bool force_reference_;
+  const VecOps& ops_;
+};
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_BACKEND_CPU_CPU_BACKEND_H_

@@ -1,0 +1,81 @@
+// Element-wise row operators over the 16-lane vectors. Each output depends on its own elements only.
+#ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_ELEMENTWISE_H_
+#define BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_ELEMENTWISE_H_
+
+#include <cstdint>
+
+#include "engine/backend/cpu/kernels/vec_math.h"
+
+namespace bitrate {
+
+// The first min(16, n) elements; `n` is what is left of the row.
+template <typename V>
+inline V LoadUpTo(const float* p, int64_t n) {
+  return n >= V::kLanes ? V::Load(p) : V::LoadN(p, static_cast<int>(n));
+}
+template <typename V>
+inline void StoreUpTo(float* p, V a, int64_t n) {
+  if (n >= V::kLanes) return V::Store(p, a);
+  V::StoreN(p, a, static_cast<int>(n));
+}
+
+template <typename V>
+void ExpRow(const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += V::kLanes) StoreUpTo(y + i, VecExp(LoadUpTo<V>(x + i, n - i)), n - i);
+}
+
+template <typename V>
+void TanhRow(const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += V::kLanes) StoreUpTo(y + i, VecTanh(LoadUpTo<V>(x + i, n - i)), n - i);
+}
+
+template <typename V>
+void AddRow(float* x, const float* delta, int64_t n) {
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    StoreUpTo(x + i, V::Add(LoadUpTo<V>(x + i, n - i), LoadUpTo<V>(delta + i, n - i)), n - i);
+  }
+}
+
+// gate / (1 + e^-gate) * up
+template <typename V>
+void SiluMulRow(const float* gate, const float* up, int64_t n, float* y) {
+  const V one = V::Set(1.0f);
+  const V zero = V::Set(0.0f);
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    const V g = LoadUpTo<V>(gate + i, n - i);
+    const V silu = V::Div(g, V::Add(one, VecExp(V::Sub(zero, g))));
+    StoreUpTo(y + i, V::Mul(silu, LoadUpTo<V>(up + i, n - i)), n - i);
+  }
+}
+
+template <typename V>
+void ToBf16Row(const float* x, int64_t n, uint16_t* y) {
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    V::StoreBf16N(y + i, LoadUpTo<V>(x + i, n - i), n - i >= V::kLanes ? V::kLanes : static_cast<int>(n - i));
+  }
+}
+
+template <typename V>
+void ToFp16Row(const float* x, int64_t n, uint16_t* y) {
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    V::StoreFp16N(y + i, LoadUpTo<V>(x + i, n - i), n - i >= V::kLanes ? V::kLanes : static_cast<int>(n - i));
+  }
+}
+
+template <typename V>
+void FromBf16Row(const uint16_t* x, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + V::kLanes <= n; i += V::kLanes) V::Store(y + i, V::LoadBf16(x + i));
+  if (i < n) V::StoreN(y + i, V::LoadBf16N(x + i, static_cast<int>(n - i)), static_cast<int>(n - i));
+}
+
+template <typename V>
+void FromFp16Row(const uint16_t* x, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + V::kLanes <= n; i += V::kLanes) V::Store(y + i, V::LoadFp16(x + i));
+  if (i < n) V::StoreN(y + i, V::LoadFp16N(x + i, static_cast<int>(n - i)), static_cast<int>(n - i));
+}
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_ELEMENTWISE_H_

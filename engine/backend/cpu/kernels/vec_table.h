@@ -1,0 +1,35 @@
+// The table of row operators for one vector type. Included by the one source file of each ISA.
+#ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_TABLE_H_
+#define BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_TABLE_H_
+
+#include "engine/backend/cpu/kernels/attention_kernels.h"
+#include "engine/backend/cpu/kernels/norm_kernels.h"
+#include "engine/backend/cpu/kernels/rope_kernels.h"
+#include "engine/backend/cpu/kernels/vec_elementwise.h"
+#include "engine/backend/cpu/kernels/vec_ops.h"
+
+namespace bitrate {
+
+template <typename V>
+inline constexpr VecOps kVecOps = {
+    .exp = ExpRow<V>,
+    .tanh = TanhRow<V>,
+    .rms_norm = RmsNormRow<V>,
+    .add_rms_norm = AddRmsNormRow<V>,
+    .add = AddRow<V>,
+    .silu_mul = SiluMulRow<V>,
+    .rope = RopeRow<V>,
+    .to_bf16 = ToBf16Row<V>,
+    .to_fp16 = ToFp16Row<V>,
+    .from_bf16 = FromBf16Row<V>,
+    .from_fp16 = FromFp16Row<V>,
+    .attend_f32 = AttendChunk<V, KvF32<V>>,
+    .attend_bf16 = AttendChunk<V, KvBf16<V>>,
+    .attend_fp16 = AttendChunk<V, KvFp16<V>>,
+    .merge = MergeChunk<V>,
+    .finish = FinishRow<V>,
+};
+
+}  // namespace bitrate
+
+#endif  // BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_TABLE_H_
