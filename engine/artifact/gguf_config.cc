@@ -96,6 +96,9 @@ StatusOr<int64_t> VocabSize(const GgufMetadata& metadata, const Keys& keys, cons
     if (info.canonical_name == "model.embed_tokens.weight" && info.shape.size() == 2) return info.shape[0];
   }
   if (keys.Has("vocab_size")) return keys.Int("vocab_size", limits::kMaxVocab);
+  if (!metadata.Has("tokenizer.ggml.tokens")) {
+    return InvalidArgument("GGUF metadata {}: missing, and no token_embd.weight either", keys.Key("vocab_size"));
+  }
   ASSIGN_OR_RETURN(const std::vector<std::string> tokens, metadata.GetStringArray("tokenizer.ggml.tokens"));
   return static_cast<int64_t>(tokens.size());
 }

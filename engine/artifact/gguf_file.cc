@@ -48,6 +48,13 @@ StatusOr<Counts> ReadHeader(ByteCursor* cursor) {
   if (counts.entries > limits::kMaxMetadataEntries) {
     return ResourceExhausted("GGUF metadata count {}: the limit is {}", counts.entries, limits::kMaxMetadataEntries);
   }
+  // The least an entry takes (key length, key, type, value) and a tensor (name length, name, rank, dimension, type,
+  // offset): counts that cannot be true are refused before anything is read or allocated for them.
+  constexpr uint64_t kEntryBytes = 8 + 1 + 4 + 1, kTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
+  if (counts.entries * kEntryBytes + counts.tensors * kTensorBytes > cursor->remaining()) {
+    return DataLoss("GGUF metadata count {} and tensor count {}: more than fit the {} bytes of the file",
+                    counts.entries, counts.tensors, cursor->position() + cursor->remaining());
+  }
   return counts;
 }
 

@@ -137,7 +137,7 @@ Status HfCheckpoint::LoadShards(const HfFolder& folder, std::string_view index_t
   std::shared_ptr<const SafetensorsFile> shard;
   std::string_view open_name;
   for (const auto& [file, tensor] : index.entries) {
-    if (file != open_name) {
+    if (shard == nullptr || file != open_name) {
       ASSIGN_OR_RETURN(shard, OpenShard(folder, file));
       RETURN_IF_ERROR(AddTensors(*shard));
       open_name = file;
