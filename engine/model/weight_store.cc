@@ -32,11 +32,11 @@ std::string Fingerprint(std::span<const std::byte> bytes) {
   const std::byte* p = bytes.data();
   size_t left = bytes.size();
   for (; left >= 32; left -= 32, p += 32) {
-    for (int i = 0; i < 4; ++i) lane[i] = std::rotl((lane[i] ^ Load64(p + 8 * i)) * kMul[i], 31);
+    for (int i = 0; i < 4; ++i) lane[i] = Mix(lane[i] ^ Load64(p + 8 * i));
   }
   std::byte tail[32] = {};
   if (left > 0) std::memcpy(tail, p, left);
-  for (int i = 0; i < 4; ++i) lane[i] = std::rotl((lane[i] ^ Load64(tail + 8 * i)) * kMul[i], 31);
+  for (int i = 0; i < 4; ++i) lane[i] = Mix(lane[i] ^ Load64(tail + 8 * i));
   uint64_t a = bytes.size(), b = ~a;
   for (const uint64_t l : lane) {
     a = Mix(a ^ l) * kMul[0];

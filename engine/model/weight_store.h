@@ -43,8 +43,8 @@ class WeightStore {
   std::unordered_map<std::string, std::weak_ptr<const LinearOp>> ops_ GUARDED_BY(mutex_);
 };
 
-// 128 bits over `bytes` (two 64-bit multiply-rotate hashes), hex. Not cryptographic: it tells checkpoints apart, it
-// does not defend against somebody who makes two of them collide.
+// 128 bits over `bytes` (SplitMix64's mixer over four lanes, folded twice), hex. Not cryptographic: it tells
+// checkpoints apart, it does not defend against somebody who makes two of them collide.
 std::string Fingerprint(std::span<const std::byte> bytes);
 
 // checkpoint digest + tensor names + fingerprints of their bytes and of the bias + Backend::PreparedKey of the spec.
