@@ -146,6 +146,11 @@ double ComputePool::TotalLeasedSeconds() const {
   return state_->total_seconds;
 }
 
+int ComputePool::NumWaiting() const {
+  MutexLock lock(&state_->mutex);
+  return static_cast<int>(state_->waiters.size());
+}
+
 ComputePool::Lease::Lease(ComputePool* pool, ClientId client) : pool_(pool), client_(client) {}
 
 ComputePool::Lease::Lease(Lease&& other) noexcept

@@ -73,6 +73,7 @@ class ComputePool {
   // the sums of what Finish returned.
   double LeasedSeconds(ClientId client) const;
   double TotalLeasedSeconds() const;
+  int NumWaiting() const;  // calls of Acquire that wait for their turn
 
  private:
   struct State;
