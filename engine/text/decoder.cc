@@ -35,8 +35,6 @@ void StripToken(const DecodeStep& step, std::string* text) {
 
 bool IsOneCharacter(std::string_view text) { return !text.empty() && CodePointBytes(text[0]) == text.size(); }
 
-bool EndsInReplacement(std::string_view text) { return text.ends_with(kReplacementUtf8); }
-
 void AppendReplacements(size_t count, std::string* out) {
   for (size_t i = 0; i < count; ++i) out->append(kReplacementUtf8);
 }
@@ -132,107 +130,64 @@ std::string Decoder::TokenBytes(const Vocab& vocab, int32_t id) const {
 }
 
 std::string Decoder::Decode(const Vocab& vocab, const std::vector<int32_t>& ids) const {
-  std::string joined;
-  std::string run;
-  bool run_first = false;
-  const auto end_run = [&] {
-    if (run.empty()) return;
-    if (FirstInvalidUtf8(run) != std::string_view::npos) {
-      AppendReplacements(run.size(), &joined);
-    } else {
-      ApplySteps(fallback_at_, steps_.size(), run_first, &run);
-      joined.append(run);
-    }
-    run.clear();
-  };
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const Part part = PartOf(vocab, ids[i], i == 0);
-    if (part.byte >= 0) {
-      run_first = run.empty() ? i == 0 : run_first;
-      run.push_back(static_cast<char>(part.byte));
-    } else {
-      end_run();
-      joined.append(part.text);
-    }
-  }
-  end_run();
-  std::string text;
-  if (byte_level_) {
-    AppendLossy(joined, &text);
-  } else {
-    text = std::move(joined);
-  }
-  size_t begin = 0;
-  for (int64_t n = 0; n < strip_count_ && std::string_view(text).substr(begin).starts_with(strip_); ++n) {
-    begin += strip_.size();
-  }
-  text.erase(0, begin);
-  for (const auto& [from, to] : replace_fused_) ReplaceAll(from, to, &text);
-  return text;
+  DecodeStream stream(this, &vocab);
+  for (const int32_t id : ids) stream.Append(id);
+  return stream.Flush();
 }
 
 std::string DecodeStream::Push(int32_t id) {
+  Append(id);
+  if (!tail_.empty() || pending_.ends_with(kReplacementUtf8)) return {};
+  return std::exchange(pending_, {});
+}
+
+void DecodeStream::Append(int32_t id) {
   const Decoder::Part part = decoder_->PartOf(*vocab_, id, first_);
   if (part.byte >= 0) {
-    if (!run_active_) run_first_ = first_;
-    PushByte(static_cast<uint8_t>(part.byte));
+    if (!in_run_) run_first_ = first_;
+    in_run_ = true;
+    const char byte = static_cast<char>(part.byte);
+    AppendBytes({&byte, 1});
   } else {
     EndRun();
     if (decoder_->byte_level_) {
-      PushBytes(part.text);
+      AppendBytes(part.text);
     } else {
-      AppendFused(part.text, &pending_);
+      AppendFused(part.text);
     }
   }
   first_ = false;
-  return Take();
 }
 
-void DecodeStream::PushByte(uint8_t byte) {
-  run_active_ = true;
-  ++run_bytes_;
-  if (run_broken_) return;
-  tail_.push_back(static_cast<char>(byte));
-  const Utf8Unit unit = NextUnit(tail_, 0);
-  if (unit.kind == Utf8Unit::kIncomplete) return;
-  if (unit.kind == Utf8Unit::kInvalid) {
-    run_broken_ = true;
-  } else {
-    run_text_.append(tail_);
-  }
-  tail_.clear();
-}
-
-void DecodeStream::PushBytes(std::string_view bytes) {
+void DecodeStream::AppendBytes(std::string_view bytes) {
   tail_.append(bytes);
   size_t pos = 0;
   std::string text;
   while (pos < tail_.size()) {
     const Utf8Unit unit = NextUnit(tail_, pos);
     if (unit.kind == Utf8Unit::kIncomplete) break;
-    text.append(unit.kind == Utf8Unit::kValid ? std::string_view(tail_).substr(pos, unit.length) : kReplacementUtf8);
+    if (unit.kind == Utf8Unit::kValid) {
+      text.append(tail_, pos, unit.length);
+    } else {
+      AppendReplacements(decoder_->byte_level_ ? 1 : unit.length, &text);
+    }
     pos += unit.length;
   }
   tail_.erase(0, pos);
-  AppendFused(text, &pending_);
+  if (in_run_) decoder_->ApplySteps(decoder_->fallback_at_, decoder_->steps_.size(), run_first_, &text);
+  AppendFused(text);
 }
 
 void DecodeStream::EndRun() {
-  if (!run_active_) return;
-  if (run_broken_ || !tail_.empty()) {
-    run_text_.clear();
-    AppendReplacements(run_bytes_, &run_text_);
-  } else {
-    decoder_->ApplySteps(decoder_->fallback_at_, decoder_->steps_.size(), run_first_, &run_text_);
-  }
-  AppendFused(run_text_, &pending_);
-  run_text_.clear();
+  if (!in_run_) return;
+  std::string text;
+  AppendReplacements(tail_.size(), &text);
   tail_.clear();
-  run_bytes_ = 0;
-  run_active_ = run_broken_ = false;
+  in_run_ = false;
+  AppendFused(text);
 }
 
-void DecodeStream::AppendFused(std::string_view text, std::string* out) {
+void DecodeStream::AppendFused(std::string_view text) {
   while (!past_strip_ && !text.empty()) {
     past_strip_ = stripped_ >= decoder_->strip_count_ || !text.starts_with(decoder_->strip_);
     if (past_strip_) break;
@@ -240,34 +195,17 @@ void DecodeStream::AppendFused(std::string_view text, std::string* out) {
     ++stripped_;
   }
   if (decoder_->replace_fused_.empty()) {
-    out->append(text);
+    pending_.append(text);
     return;
   }
   std::string replaced(text);
   for (const auto& [from, to] : decoder_->replace_fused_) ReplaceAll(from, to, &replaced);
-  out->append(replaced);
-}
-
-std::string DecodeStream::Take() {
-  if (!tail_.empty() || run_broken_) return {};
-  if (EndsInReplacement(run_text_)) return {};
-  if (run_active_) {
-    // All of the run is whole characters: hand them out and forget them, the run itself goes on.
-    decoder_->ApplySteps(decoder_->fallback_at_, decoder_->steps_.size(), run_first_, &run_text_);
-    AppendFused(run_text_, &pending_);
-    run_text_.clear();
-    run_bytes_ = 0;
-  }
-  if (EndsInReplacement(pending_)) return {};
-  return std::exchange(pending_, {});
+  pending_.append(replaced);
 }
 
 std::string DecodeStream::Flush() {
-  if (run_active_) {
-    EndRun();
-  } else {
-    AppendFused(std::string(tail_.empty() ? std::string_view() : kReplacementUtf8), &pending_);
-  }
+  EndRun();
+  if (!tail_.empty()) AppendFused(kReplacementUtf8);
   std::string text = std::move(pending_);
   *this = DecodeStream(decoder_, vocab_);
   return text;

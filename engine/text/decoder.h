@@ -4,8 +4,10 @@
 // a ByteFallback), or raw bytes (ByteLevel). What spans tokens is only: gathering bytes into UTF-8, and what follows a
 // Fuse (leading characters dropped, single characters replaced). A file whose decoders need more is refused.
 //
-// Invalid bytes, as the original does: ByteLevel writes one U+FFFD for each maximal invalid part of the whole; a run of
-// ByteFallback bytes that is not UTF-8 as a whole becomes one U+FFFD for each of its bytes.
+// Invalid bytes: ByteLevel writes one U+FFFD for each maximal invalid part, as the Hugging Face library does.
+// ByteFallback writes one for each invalid byte and keeps the whole characters of a run, as SentencePiece does; the
+// Hugging Face library differs where a run holds both (all its bytes become U+FFFD), which no stream could follow
+// without taking back characters it has sent.
 // Thread rule: Decoder is immutable and shared; DecodeStream has one owner.
 #ifndef BITRATE_ENGINE_TEXT_DECODER_H_
 #define BITRATE_ENGINE_TEXT_DECODER_H_
@@ -65,12 +67,8 @@ class Decoder {
   std::vector<bool> raw_;
 };
 
-// The same, token by token. After each Push the text that can no longer change is handed out: everything, unless the
-// text so far ends in U+FFFD (it may be half a character), in which case nothing is.
-//
-// The pieces add up to Decode() of all ids, with one exception that no stream can avoid: where ByteFallback bytes made
-// a whole character that was handed out and a later byte of the same run is invalid, Decode() turns all bytes of the
-// run into U+FFFD, while the stream keeps the character and writes U+FFFD for the rest.
+// The same, token by token. After each Push everything so far is handed out, unless it ends in U+FFFD (it may be half
+// a character), in which case nothing new is. The pieces and the flush add up to Decode().
 class DecodeStream {
  public:
   // Both must outlive the stream.
@@ -80,23 +78,19 @@ class DecodeStream {
   std::string Flush();  // what was held back; the stream is as new afterwards
 
  private:
-  void PushByte(uint8_t byte);
-  void PushBytes(std::string_view bytes);
+  friend class Decoder;
+  void Append(int32_t id);
+  void AppendBytes(std::string_view bytes);
   void EndRun();
-  void AppendFused(std::string_view text, std::string* out);
-  std::string Take();
+  void AppendFused(std::string_view text);
 
   const Decoder* decoder_;
   const Vocab* vocab_;
   bool first_ = true;
-  std::string pending_;  // decided, not handed out: ends in U+FFFD
-  std::string tail_;     // the valid beginning of a character
-  // The current run of ByteFallback bytes.
-  std::string run_text_;  // its characters that are not handed out
-  size_t run_bytes_ = 0;  // its bytes that are not handed out
-  bool run_active_ = false;
-  bool run_first_ = false;   // nothing came before the run
-  bool run_broken_ = false;  // not UTF-8 any more
+  std::string pending_;     // decided, not handed out
+  std::string tail_;        // the valid beginning of a character
+  bool in_run_ = false;     // the last token was a ByteFallback byte
+  bool run_first_ = false;  // nothing came before the run
   // After a Fuse.
   int64_t stripped_ = 0;
   bool past_strip_ = false;

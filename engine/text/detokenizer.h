@@ -2,8 +2,7 @@
 // or is known to be invalid (then it is U+FFFD).
 //
 // After each Push everything decoded so far has been handed out, unless it ends in U+FFFD, in which case nothing new
-// is. The pieces and the flush add up to Tokenizer::Decode of the same ids (see text/decoder.h for the one exception,
-// an invalid byte in a run of byte-fallback tokens whose earlier characters were already sent).
+// is. The pieces and the flush add up to Tokenizer::Decode of the same ids.
 // Thread rule: one owner. Push never fails: an id that is no token's adds nothing.
 #ifndef BITRATE_ENGINE_TEXT_DETOKENIZER_H_
 #define BITRATE_ENGINE_TEXT_DETOKENIZER_H_

@@ -46,13 +46,13 @@ class UnicodeNormalizer final : public Normalizer {
  private:
   // The end of a chunk that no normalization form looks beyond: a run of ASCII, or a run of other characters with the
   // ASCII character before it if they begin with a mark. (An ASCII character never combines with one before it, and
-  // none but a mark combines with an ASCII character before.)
+  // nothing but a mark combines with an ASCII character before.)
   static size_t StableEnd(std::string_view in, size_t pos) {
     const auto ascii = [&](size_t i) { return static_cast<unsigned char>(in[i]) < 0x80; };
     size_t end = pos;
     while (end < in.size() && ascii(end)) ++end;
     if (end == in.size()) return end;
-    const bool mark = utf8proc_get_property(static_cast<utf8proc_int32_t>(CodePointAt(in, end)))->combining_class != 0;
+    const bool mark = BeginsWithMark(CodePointAt(in, end));
     if (mark && end > pos + 1) return end - 1;
     if (!mark && end > pos) return end;
     while (end < in.size() && !ascii(end)) end += CodePointBytes(in[end]);

@@ -11,6 +11,8 @@
 namespace bitrate::text {
 namespace {
 
+constexpr int kMaxDecomposition = 64;  // the longest is 18
+
 int CombiningClass(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
 
 // Canonical ordering: each run of marks by combining class, equal ones as they came.
@@ -30,22 +32,33 @@ void SortMarks(std::vector<utf8proc_int32_t>* codes) {
   }
 }
 
+// Writes the decomposition of `c` and returns its length.
+StatusOr<size_t> Decompose(char32_t c, bool compat, utf8proc_int32_t (&buffer)[kMaxDecomposition]) {
+  const auto options =
+      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compat ? UTF8PROC_COMPAT : 0));
+  int boundary = 0;
+  const auto count =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), buffer, kMaxDecomposition, options, &boundary);
+  if (count < 0 || count > kMaxDecomposition) return Internal("utf8proc cannot decompose U+{:04X}", uint32_t{c});
+  return static_cast<size_t>(count);
+}
+
 }  // namespace
+
+bool BeginsWithMark(char32_t c) {
+  utf8proc_int32_t buffer[kMaxDecomposition];
+  const auto count = Decompose(c, /*compat=*/true, buffer);
+  return count.ok() && *count > 0 && CombiningClass(buffer[0]) != 0;
+}
 
 Status AppendUnicodeForm(std::string_view text, UnicodeForm form, std::string* out) {
   const bool compat = form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd;
   const bool compose = form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc;
-  const auto options =
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compat ? UTF8PROC_COMPAT : 0));
   std::vector<utf8proc_int32_t> codes;
   codes.reserve(text.size());
   for (size_t pos = 0; pos < text.size(); pos += CodePointBytes(text[pos])) {
-    utf8proc_int32_t buffer[64];  // the longest decomposition is 18
-    int boundary = 0;
-    const auto count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(CodePointAt(text, pos)), buffer, 64, options, &boundary);
-    if (count < 0 || count > 64)
-      return Internal("utf8proc cannot decompose U+{:04X}", uint32_t{CodePointAt(text, pos)});
+    utf8proc_int32_t buffer[kMaxDecomposition];
+    ASSIGN_OR_RETURN(const size_t count, Decompose(CodePointAt(text, pos), compat, buffer));
     codes.insert(codes.end(), buffer, buffer + count);
     if (codes.size() > limits::kMaxNormalizedBytes) {
       return ResourceExhausted("the normalized text exceeds {} bytes", limits::kMaxNormalizedBytes);

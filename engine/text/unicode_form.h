@@ -14,6 +14,9 @@ namespace bitrate::text {
 // Appends `text` (valid UTF-8, at most limits::kMaxNormalizedBytes) in the given form.
 Status AppendUnicodeForm(std::string_view text, UnicodeForm form, std::string* out);
 
+// Whether the full decomposition of `c` begins with a combining mark. (U+0F73 is no mark, but made of two.)
+bool BeginsWithMark(char32_t c);
+
 }  // namespace bitrate::text
 
 #endif  // BITRATE_ENGINE_TEXT_UNICODE_FORM_H_
