@@ -147,20 +147,19 @@ Status SlowReaderError(uint64_t limit_bytes) {
 }
 
 Status FromEngine(const Status& status, std::string_view model, std::string_view variant) {
-  ErrorDetail detail = GetDetail(status);
+  if (!GetDetail(status).reason.empty()) return status;  // it has its row already
   switch (status.code()) {
     case StatusCode::kOk:
       return status;
     case StatusCode::kResourceExhausted:
       return BusyError(ToStd(status.message()), fmt::format("{}:{}", model, variant));
     case StatusCode::kUnavailable:
-      if (detail.reason.empty()) detail.reason = "VARIANT_NOT_READY";
-      if (!detail.retry_delay_ms) detail.retry_delay_ms = kNotReadyRetryMs;
-      return WithDetail(status, detail);
+      return WithDetail(status, {.reason = "VARIANT_NOT_READY", .retry_delay_ms = kNotReadyRetryMs});
     case StatusCode::kInvalidArgument:
       return FieldErrorFromPrefix(status);
     case StatusCode::kCancelled:
     case StatusCode::kDeadlineExceeded:
+    case StatusCode::kNotFound:
     case StatusCode::kFailedPrecondition:
     case StatusCode::kUnimplemented:
       return status;
