@@ -1,8 +1,9 @@
 // One engine thread with one copy of a variant's weights and a KV budget. It owns all sequences, the scheduler, block
 // tables and the KV cache; the rest of the process talks to it through a bounded inbox drained once a step.
 //
-// Each step: drain the inbox -> drop cancelled and expired sequences -> Scheduler::Schedule -> lease the pool -> forward,
-// sample -> emit events in one batch to the delivery thread. CPU instances share one ComputePool by whole steps.
+// Each step: drain the inbox -> drop cancelled and expired sequences -> Scheduler::Schedule -> lease the pool ->
+// forward, sample -> emit events in one batch to the delivery thread. CPU instances share one ComputePool by whole
+// steps.
 //
 // Thread rule: every public method is thread-safe. Destruction joins both threads after failing what is left.
 // States: LOADING is the server's; an instance is READY -> DRAINING -> STOPPED, or FAILED after a sticky step error
@@ -32,19 +33,19 @@ namespace bitrate {
 using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 
 struct SequenceSpec {
-  uint64_t id = 0;                     // unique in the process, chosen by the submitter
+  uint64_t id = 0;  // unique in the process, chosen by the submitter
   int choice_index = 0;
-  std::vector<int32_t> prompt;         // not empty, ids < V, prompt + max_tokens <= context
+  std::vector<int32_t> prompt;  // not empty, ids < V, prompt + max_tokens <= context
   SamplingParams sampling;
   StopParams stop;
   LogprobParams logprobs;
-  int priority = 1;                    // class 0 (most urgent) .. limits::kMaxPriority
+  int priority = 1;  // class 0 (most urgent) .. limits::kMaxPriority
   TimePoint arrival{};
   TimePoint deadline = kNoDeadline;        // DEADLINE_EXCEEDED, queued or running
   TimePoint queue_deadline = kNoDeadline;  // DEADLINE_EXCEEDED if not scheduled by then
-  std::string cache_salt;              // seeds the prefix hash chain: tenants do not share KV
+  std::string cache_salt;                  // seeds the prefix hash chain: tenants do not share KV
   bool use_prefix_cache = true;
-  CancelFlag cancelled;                // may be null
+  CancelFlag cancelled;  // may be null
   std::shared_ptr<TokenSink> sink;
 };
 
@@ -56,7 +57,7 @@ struct InstanceOptions {
   int64_t max_queue_tokens = 1 << 20;  // waiting prompt tokens before RESOURCE_EXHAUSTED
   uint64_t kv_bytes = 0;               // budget; 0 = max_sequences full contexts, at most 1 GiB
   bool prefix_cache = true;
-  double pool_weight = 1.0;            // share of the pool's device time under contention
+  double pool_weight = 1.0;  // share of the pool's device time under contention
 };
 
 class ModelInstance {
@@ -64,7 +65,8 @@ class ModelInstance {
   enum class State { kReady, kDraining, kStopped, kFailed };
 
   // Runs a warm-up step before returning. `tokenizer` may be null (stop strings are then refused), `observer` may be
-  // null; pointers must outlive the instance. RESOURCE_EXHAUSTED when kv_bytes holds not even one full context.
+  // null; pointers must outlive the instance. RESOURCE_EXHAUSTED when a kv_bytes that was set does not hold one full
+  // context (the default budget shortens the context instead).
   static StatusOr<std::unique_ptr<ModelInstance>> Start(std::shared_ptr<const DecoderModel> model,
                                                         std::shared_ptr<const Tokenizer> tokenizer, ComputePool* pool,
                                                         const Clock* clock, InstanceObserver* observer,
@@ -72,20 +74,21 @@ class ModelInstance {
   virtual ~ModelInstance() = default;
 
   // All of `sequences` (the n choices of a request) are queued, or none and no event is ever sent for them:
-  // RESOURCE_EXHAUSTED queue full; UNAVAILABLE draining, stopped or failed; INVALID_ARGUMENT could never fit the KV pool.
+  // RESOURCE_EXHAUSTED queue full; UNAVAILABLE draining, stopped or failed; INVALID_ARGUMENT could never fit the KV
+  // pool.
   virtual Status Submit(std::vector<SequenceSpec> sequences) = 0;
 
   // Wakes the engine so that a cancel flag just set is seen even when it waits for work.
   virtual void NotifyCancel() = 0;
 
-  // Stops admission; sequences that were admitted or queued go on. Done when idle (poll state) or when `deadline` passes:
-  // what is left then ends with UNAVAILABLE.
+  // Stops admission; sequences that were admitted or queued go on. Done when idle (poll state) or when `deadline`
+  // passes: what is left then ends with UNAVAILABLE.
   virtual void Drain(TimePoint deadline) = 0;
 
   virtual State state() const = 0;
   virtual InstanceGauges gauges() const = 0;
   virtual uint64_t kv_bytes() const = 0;
-  virtual int64_t max_context() const = 0;     // min(model context, tokens the KV pool holds)
+  virtual int64_t max_context() const = 0;  // min(model context, tokens the KV pool holds)
   // Time of the last finished step, and whether there is work: the liveness check.
   virtual bool HasWork() const = 0;
   virtual TimePoint last_progress() const = 0;

@@ -9,14 +9,14 @@
 namespace bitrate {
 
 struct StepStats {
-  double step_seconds = 0;            // wall time of the lease
-  double device_seconds = 0;          // lease wall time x workers
+  double step_seconds = 0;    // wall time of the lease
+  double device_seconds = 0;  // lease wall time x workers
   // device_seconds split: charged_prefill + charged_decode + wasted == device_seconds (promise 5)
   double charged_prefill = 0;
   double charged_decode = 0;
-  double wasted = 0;                  // recomputed prefill; warm-up and empty leases
+  double wasted = 0;  // recomputed prefill; warm-up and empty leases
   int num_sequences = 0;
-  int prefill_tokens = 0;             // computed this step, recomputed ones included
+  int prefill_tokens = 0;  // computed this step, recomputed ones included
   int decode_tokens = 0;
   int recomputed_tokens = 0;
 };
@@ -25,8 +25,8 @@ struct InstanceGauges {
   int running = 0;
   int waiting = 0;
   int64_t kv_blocks_total = 0;
-  int64_t kv_blocks_used = 0;         // referenced by sequences
-  int64_t kv_blocks_cached = 0;       // held by the prefix cache only
+  int64_t kv_blocks_used = 0;    // referenced by sequences
+  int64_t kv_blocks_cached = 0;  // held by the prefix cache only
 };
 
 struct SequenceRecord {
@@ -39,7 +39,7 @@ class InstanceObserver {
  public:
   virtual ~InstanceObserver() = default;
   virtual void OnStep(const StepStats& stats) = 0;
-  virtual void OnGauges(const InstanceGauges& gauges) = 0;       // after each step and when going idle
+  virtual void OnGauges(const InstanceGauges& gauges) = 0;  // after each step and when going idle
   virtual void OnPreemption() = 0;
   virtual void OnPromptTokens(int computed, int cached) = 0;
   virtual void OnSequenceFinished(const SequenceRecord& record) = 0;
