@@ -8,26 +8,21 @@
 #define BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_FLOAT_TILE_H_
 
 #include <cstdint>
-#include <type_traits>
-#include <utility>
 
 #include "engine/backend/cpu/kernels/linear_kernels.h"
+#include "engine/backend/cpu/kernels/linear_unroll.h"
 #include "engine/format/group_quant.h"
-
-#if defined(__clang__)
-#define BITRATE_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BITRATE_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 namespace bitrate::linear {
 
 // Loaders. Load(p, k, v) fetches the weights k .. k + kStep - 1 of vector v of the panel (k a multiple of kStep);
-// Get<j>(raw) gives those of k + j. kFusedRows: up to how many rows of x it pays to unpack inside the tile; beyond,
-// a sub-block is unpacked to f32 once and shared by the tiles.
+// Get<j>(raw) gives those of k + j. kFuse: unpacking inside the tiles is cheap enough to be repeated for each; else a
+// sub-block is unpacked to f32 once and shared by them. kMaxRows, Vectors(m): the tile that the registers hold.
 template <class S>
 struct LoadF32 {
-  static constexpr int kStep = 1, kFusedRows = kChunkRows;
+  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows;
+  static constexpr bool kFuse = true;
+  static constexpr int Vectors(int m) { return S::VectorsFromMemory(m); }
   using Raw = typename S::F;
   static Raw Load(const Panel& p, int64_t k, int v) {
     return S::LoadF(static_cast<const float*>(p.codes) + k * kPanelRows + v * S::kLanes);
@@ -40,7 +35,9 @@ struct LoadF32 {
 
 template <class S>
 struct LoadFp16 {
-  static constexpr int kStep = 1, kFusedRows = 6;
+  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows;
+  static constexpr bool kFuse = true;
+  static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   using Raw = typename S::F;
   static Raw Load(const Panel& p, int64_t k, int v) {
     return S::LoadFp16(static_cast<const uint16_t*>(p.codes) + k * kPanelRows + v * S::kLanes);
@@ -53,7 +50,9 @@ struct LoadFp16 {
 
 template <class S>
 struct LoadBf16 {
-  static constexpr int kStep = 2, kFusedRows = 6;
+  static constexpr int kStep = 2, kMaxRows = S::kMaxFloatRows - 1;
+  static constexpr bool kFuse = true;
+  static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   using Raw = typename S::I;
   static Raw Load(const Panel& p, int64_t k, int v) {
     return S::LoadI(static_cast<const uint16_t*>(p.codes) + k * kPanelRows + v * 2 * S::kLanes);
@@ -66,7 +65,9 @@ struct LoadBf16 {
 
 template <class S, bool kGroups>
 struct LoadS8 {
-  static constexpr int kStep = 4, kFusedRows = 1;
+  static constexpr int kStep = 4, kMaxRows = 1;
+  static constexpr bool kFuse = false;
+  static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   struct Raw {
     typename S::I codes;
     typename S::F scale;
@@ -89,7 +90,9 @@ struct LoadS8 {
 
 template <class S, Int4Offset kOffset, bool kF32Planes>
 struct LoadU4 {
-  static constexpr int kStep = 8, kFusedRows = 1;
+  static constexpr int kStep = 8, kMaxRows = 1;
+  static constexpr bool kFuse = false;
+  static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   struct Raw {
     typename S::I codes, zero;
     typename S::F scale, min;
@@ -117,81 +120,71 @@ struct LoadU4 {
   }
 };
 
-template <int kN, class Fn>
-inline void StaticFor(Fn&& fn) {
-  [&]<int... kJ>(std::integer_sequence<int, kJ...>) { (fn(std::integral_constant<int, kJ>()), ...); }
-  (std::make_integer_sequence<int, kN>());
-}
-
 // One step of kCount (<= W::kStep) values of k.
 template <class S, class W, int kV, int kM, int kCount>
-inline __attribute__((always_inline)) void TileStep(const Panel& p, const float* x, int64_t ldx, int64_t k, int vector,
-                                                    typename S::F (&acc)[kM][kV]) {
+BITRATE_INLINE inline void TileStep(const Panel& p, const float* x, int64_t ldx, int64_t k, int vector,
+                                    typename S::F (&acc)[kM][kV]) {
   if constexpr (kM == 1) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE {
       const auto raw = W::Load(p, k, vector + v);
-      StaticFor<kCount>(
-          [&](auto j) { acc[0][v] = S::Fma(S::SetF(x[k + j]), W::template Get<decltype(j)::value>(raw), acc[0][v]); });
-    }
+      StaticFor<kCount>([&](auto j) BITRATE_INLINE {
+        acc[0][v] = S::Fma(S::SetF(x[k + j]), W::template Get<decltype(j)::value>(raw), acc[0][v]);
+      });
+    });
   } else {
     typename W::Raw raw[kV];
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) raw[v] = W::Load(p, k, vector + v);
-    StaticFor<kCount>([&](auto j) {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE { raw[v] = W::Load(p, k, vector + v); });
+    StaticFor<kCount>([&](auto j) BITRATE_INLINE {
       typename S::F w[kV];
-      BITRATE_UNROLL
-      for (int v = 0; v < kV; ++v) w[v] = W::template Get<decltype(j)::value>(raw[v]);
-      BITRATE_UNROLL
-      for (int i = 0; i < kM; ++i) {
+      StaticFor<kV>([&](auto v) BITRATE_INLINE { w[v] = W::template Get<decltype(j)::value>(raw[v]); });
+      StaticFor<kM>([&](auto i) BITRATE_INLINE {
         const typename S::F xi = S::SetF(x[i * ldx + k + j]);
-        BITRATE_UNROLL
-        for (int v = 0; v < kV; ++v) acc[i][v] = S::Fma(xi, w[v], acc[i][v]);
-      }
+        StaticFor<kV>([&](auto v) BITRATE_INLINE { acc[i][v] = S::Fma(xi, w[v], acc[i][v]); });
+      });
     });
   }
 }
 
 // acc [M, 64] += x [M, begin .. end) * panel for the vectors [vector, vector + V).
 template <class S, class W, int kV, int kM>
-void Tile(const Panel& p, const float* x, int64_t ldx, int64_t begin, int64_t end, int vector, float* out) {
+BITRATE_NOINLINE void Tile(const Panel& p, const float* x, int64_t ldx, int64_t begin, int64_t end, int vector,
+                           float* out) {
   typename S::F acc[kM][kV];
-  BITRATE_UNROLL
-  for (int i = 0; i < kM; ++i) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) acc[i][v] = S::LoadF(out + i * kPanelRows + (vector + v) * S::kLanes);
-  }
+  StaticFor<kM>([&](auto i) BITRATE_INLINE {
+    StaticFor<kV>([&](auto v)
+                      BITRATE_INLINE { acc[i][v] = S::LoadF(out + i * kPanelRows + (vector + v) * S::kLanes); });
+  });
   int64_t k = begin;
   for (; k + W::kStep <= end; k += W::kStep) TileStep<S, W, kV, kM, W::kStep>(p, x, ldx, k, vector, acc);
   if constexpr (W::kStep > 1) {
     // The end of K inside a step: x ends there, so no further element may be read.
-    StaticFor<W::kStep - 1>([&](auto j) {
+    StaticFor<W::kStep - 1>([&](auto j) BITRATE_INLINE {
       constexpr int kCount = decltype(j)::value + 1;
       if (end - k == kCount) TileStep<S, W, kV, kM, kCount>(p, x, ldx, k, vector, acc);
     });
   }
-  BITRATE_UNROLL
-  for (int i = 0; i < kM; ++i) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) S::StoreF(out + i * kPanelRows + (vector + v) * S::kLanes, acc[i][v]);
-  }
+  StaticFor<kM>([&](auto i) BITRATE_INLINE {
+    StaticFor<kV>([&](auto v)
+                      BITRATE_INLINE { S::StoreF(out + i * kPanelRows + (vector + v) * S::kLanes, acc[i][v]); });
+  });
 }
 
 template <class S, class W, int kM>
 void Stripes(const Panel& p, const float* x, int64_t ldx, int64_t begin, int64_t end, float* out) {
-  constexpr int kVectors = kPanelRows / S::kLanes, kV = S::FloatVectors(kM);
+  constexpr int kVectors = kPanelRows / S::kLanes, kV = W::Vectors(kM);
   for (int vector = 0; vector < kVectors; vector += kV) {
     Tile<S, W, kV, kM>(p, x, ldx, begin, end, vector, out);
   }
 }
 
 // Rows of x in tiles of nearly equal height (9 = 5 + 4): no cliff behind a multiple of the tile.
-template <class S, class W, int kMaxRows = S::kMaxFloatRows>
+template <class S, class W>
 void Tiles(const Panel& p, const float* x, int64_t ldx, int64_t begin, int64_t end, int m, float* out) {
+  constexpr int kMaxRows = W::kMaxRows;
   const int tiles = (m + kMaxRows - 1) / kMaxRows;
   for (int t = 0, row = 0; t < tiles; ++t) {
     const int rows = m / tiles + (t < m % tiles ? 1 : 0);
-    StaticFor<kMaxRows>([&](auto j) {
+    StaticFor<kMaxRows>([&](auto j) BITRATE_INLINE {
       constexpr int kM = decltype(j)::value + 1;
       if (rows == kM) Stripes<S, W, kM>(p, x + row * ldx, ldx, begin, end, out + row * kPanelRows);
     });
@@ -207,7 +200,7 @@ void UnpackTile(const Panel& p, int64_t begin, int64_t end, float* tile) {
   for (int64_t k = begin; k < end; k += W::kStep) {
     for (int v = 0; v < kPanelRows / S::kLanes; ++v) {
       const auto raw = W::Load(p, k, v);
-      StaticFor<W::kStep>([&](auto j) {
+      StaticFor<W::kStep>([&](auto j) BITRATE_INLINE {
         S::StoreF(tile + (k - begin + j) * kPanelRows + v * S::kLanes, W::template Get<decltype(j)::value>(raw));
       });
     }
@@ -222,23 +215,21 @@ void FloatPanel(const Panel& p, const void* rows, int64_t ldx, int m, float* out
   const int count = m * kPanelRows;
   for (int i = 0; i < count; ++i) out[i] = 0.0f;
   // One pass over the weights needs no sub-blocks.
-  const bool single = m == 1 && S::FloatVectors(1) == kPanelRows / S::kLanes;
+  const bool single = m <= W::kMaxRows && W::Vectors(m) == kPanelRows / S::kLanes;
   for (int64_t begin = 0; begin < p.k; begin += BlockK(p.k)) {
     const int64_t end = begin + BlockK(p.k) < p.k ? begin + BlockK(p.k) : p.k;
+    const int64_t step = single ? BlockK(p.k) : kSubBlockK;
     for (int i = 0; i < count; ++i) acc[i] = 0.0f;
-    for (int64_t sub = begin; sub < end; sub += kSubBlockK) {
-      const int64_t sub_end = single || sub + kSubBlockK > end ? end : sub + kSubBlockK;
-      if (m <= W::kFusedRows) {
-        // Weights costly to unpack are unpacked here only where each is unpacked once.
-        constexpr int kMaxRows = W::kFusedRows < S::kMaxFloatRows ? W::kFusedRows : S::kMaxFloatRows;
-        Tiles<S, W, kMaxRows>(p, x, ldx, sub, sub_end, m, acc);
-      } else if constexpr (W::kFusedRows < kChunkRows) {
+    for (int64_t sub = begin; sub < end; sub += step) {
+      const int64_t sub_end = sub + step < end ? sub + step : end;
+      if (W::kFuse || m <= W::kMaxRows) {
+        Tiles<S, W>(p, x, ldx, sub, sub_end, m, acc);
+      } else if constexpr (!W::kFuse) {
         UnpackTile<S, W>(p, sub, sub_end, tile);
         Panel unpacked;
         unpacked.codes = tile;
         Tiles<S, LoadF32<S>>(unpacked, x + sub, ldx, 0, sub_end - sub, m, acc);
       }
-      if (single) break;
     }
     for (int i = 0; i < count; ++i) out[i] += acc[i];
   }
@@ -252,7 +243,7 @@ constexpr void FillFloatKernels(LinearKernels& table) {
   table.fp16 = FloatPanel<S, LoadFp16<S>>;
   table.s8_channel = FloatPanel<S, LoadS8<S, false>>;
   table.s8_group = FloatPanel<S, LoadS8<S, true>>;
-  StaticFor<3>([&](auto j) {
+  StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr int kOffset = decltype(j)::value;
     table.u4[kOffset][0] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset), false>>;
     table.u4[kOffset][1] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset), true>>;

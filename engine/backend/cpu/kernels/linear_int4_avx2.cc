@@ -2,17 +2,18 @@
 // (one group of 32) are summed in i16 before one madd widens them.
 #include <immintrin.h>
 
-#include <type_traits>
+#include <cstdint>
 
 #include "engine/backend/cpu/kernels/linear_avx2.h"
-#include "engine/backend/cpu/kernels/linear_float_tile.h"
+#include "engine/backend/cpu/kernels/linear_unroll.h"
+#include "engine/format/group_quant.h"
 
 namespace bitrate::linear::avx2 {
 namespace {
 
 constexpr int kVectors = 8;       // of 8 rows in a panel
 constexpr int64_t kBlockK = 256;  // 8 KiB of codes stay in L1 while the tiles of M walk them
-constexpr int kMaxRows = 8;
+constexpr int kMaxRows = 6;
 constexpr int64_t kUnit = 32;
 
 template <bool kF32>
@@ -31,43 +32,41 @@ __m256i Broadcast4(const int8_t* codes) {
 
 // dot [M][V] = sums over 32 values of k, i32.
 template <int kV, int kM>
-inline __attribute__((always_inline)) void DotUnit(const uint8_t* w, const int8_t* x, int64_t ld,
-                                                   __m256i (&dot)[kM][kV]) {
+BITRATE_INLINE inline void DotUnit(const uint8_t* w, const int8_t* x, int64_t ld, __m256i (&dot)[kM][kV]) {
   const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
   __m256i sum[kM][kV];
-  BITRATE_UNROLL
-  for (int step = 0; step < 4; ++step, w += kPanelRows * 4) {
+  StaticFor<4>([&](auto step) BITRATE_INLINE {
     __m256i low[kV], high[kV];
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) {
-      const __m256i codes = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + v * 32));
+    StaticFor<kV>([&](auto v) BITRATE_INLINE {
+      const __m256i codes = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + step * kPanelRows * 4 + v * 32));
       low[v] = _mm256_and_si256(codes, mask);
       high[v] = _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask);
-    }
-    BITRATE_UNROLL
-    for (int i = 0; i < kM; ++i) {
+    });
+    StaticFor<kM>([&](auto i) BITRATE_INLINE {
       const __m256i x_low = Broadcast4(x + i * ld + step * 8), x_high = Broadcast4(x + i * ld + step * 8 + 4);
-      BITRATE_UNROLL
-      for (int v = 0; v < kV; ++v) {
+      StaticFor<kV>([&](auto v) BITRATE_INLINE {
         const __m256i product = _mm256_maddubs_epi16(low[v], x_low);
-        sum[i][v] = step == 0 ? product : _mm256_add_epi16(sum[i][v], product);
+        if constexpr (decltype(step)::value == 0) {
+          sum[i][v] = product;
+        } else {
+          sum[i][v] = _mm256_add_epi16(sum[i][v], product);
+        }
+        Keep(sum[i][v]);
         sum[i][v] = _mm256_add_epi16(sum[i][v], _mm256_maddubs_epi16(high[v], x_high));
-      }
-    }
-  }
-  BITRATE_UNROLL
-  for (int i = 0; i < kM; ++i) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) dot[i][v] = _mm256_madd_epi16(sum[i][v], ones);
-  }
+        Keep(sum[i][v]);
+      });
+    });
+  });
+  StaticFor<kM>([&](auto i) BITRATE_INLINE {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE { dot[i][v] = _mm256_madd_epi16(sum[i][v], ones); });
+  });
 }
 
 // out [M][64] += the group's dots times their scales, for V vectors.
 template <Int4Offset kOffset, bool kF32, int kV, int kM>
-inline __attribute__((always_inline)) void AddGroup(const Panel& p, const Int8Rows& x, int64_t g, int vector,
-                                                    const __m256i (&dot)[kM][kV], float* out) {
-  BITRATE_UNROLL
-  for (int v = 0; v < kV; ++v) {
+BITRATE_INLINE inline void AddGroup(const Panel& p, const Int8Rows& x, int64_t g, int vector,
+                                    const __m256i (&dot)[kM][kV], float* out) {
+  StaticFor<kV>([&](auto v) BITRATE_INLINE {
     const int64_t index = g * kPanelRows + (vector + v) * 8;
     const __m256 scale = LoadPlane<kF32>(p.scale, index);
     __m256i zero = _mm256_set1_epi32(8);
@@ -77,8 +76,7 @@ inline __attribute__((always_inline)) void AddGroup(const Panel& p, const Int8Ro
       zero = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes));
     }
     if constexpr (kOffset == Int4Offset::kMin) min = LoadPlane<kF32>(p.offset, index);
-    BITRATE_UNROLL
-    for (int i = 0; i < kM; ++i) {
+    StaticFor<kM>([&](auto i) BITRATE_INLINE {
       const int64_t at = i * x.num_groups + g;
       float* target = out + i * kPanelRows + (vector + v) * 8;
       __m256i value = dot[i][v];
@@ -95,13 +93,13 @@ inline __attribute__((always_inline)) void AddGroup(const Panel& p, const Int8Ro
         acc = _mm256_fmadd_ps(min, _mm256_set1_ps(x.scale[at] * static_cast<float>(x.sum[at])), acc);
       }
       _mm256_store_ps(target, acc);
-    }
-  }
+    });
+  });
 }
 
 // Groups [begin, end) of V vectors for M rows.
 template <Int4Offset kOffset, bool kF32, int kV, int kM>
-void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
+BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
   const int8_t* codes = static_cast<const int8_t*>(x.codes);
   for (int64_t g = begin; g < end; ++g) {
     const int64_t k = g * p.group_size, rest = p.k - k;
@@ -112,17 +110,15 @@ void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vec
     for (int64_t u = 1; u < units; ++u) {
       __m256i more[kM][kV];
       DotUnit<kV, kM>(w + u * kUnit * (kPanelRows / 2), codes + k + u * kUnit, x.ld, more);
-      BITRATE_UNROLL
-      for (int i = 0; i < kM; ++i) {
-        BITRATE_UNROLL
-        for (int v = 0; v < kV; ++v) dot[i][v] = _mm256_add_epi32(dot[i][v], more[i][v]);
-      }
+      StaticFor<kM>([&](auto i) BITRATE_INLINE {
+        StaticFor<kV>([&](auto v) BITRATE_INLINE { dot[i][v] = _mm256_add_epi32(dot[i][v], more[i][v]); });
+      });
     }
     AddGroup<kOffset, kF32, kV, kM>(p, x, g, vector, dot, out);
   }
 }
 
-constexpr int VectorsFor(int m) { return m == 1 ? 4 : m <= 6 ? 2 : 1; }
+constexpr int VectorsFor(int m) { return m == 1 ? 4 : 2; }
 
 template <Int4Offset kOffset, bool kF32>
 void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
@@ -137,7 +133,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
       part.codes = static_cast<const int8_t*>(x.codes) + row * x.ld;
       part.scale += row * x.num_groups;
       part.sum += row * x.num_groups;
-      StaticFor<kMaxRows>([&](auto j) {
+      StaticFor<kMaxRows>([&](auto j) BITRATE_INLINE {
         constexpr int kM = decltype(j)::value + 1, kV = VectorsFor(kM);
         if (rows != kM) return;
         for (int v = 0; v < kVectors; v += kV) Tile<kOffset, kF32, kV, kM>(p, part, g, end, v, out + row * kPanelRows);
@@ -150,7 +146,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
 }  // namespace
 
 void FillInt4(LinearKernels& table) {
-  StaticFor<3>([&](auto j) {
+  StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr Int4Offset kOffset = static_cast<Int4Offset>(decltype(j)::value);
     table.int4[decltype(j)::value][0] = Int4Panel<kOffset, false>;
     table.int4[decltype(j)::value][1] = Int4Panel<kOffset, true>;

@@ -2,10 +2,11 @@
 // for every code; maddubs would saturate.
 #include <immintrin.h>
 
-#include <type_traits>
+#include <cstdint>
 
 #include "engine/backend/cpu/kernels/linear_avx2.h"
-#include "engine/backend/cpu/kernels/linear_float_tile.h"
+#include "engine/backend/cpu/kernels/linear_unroll.h"
+#include "engine/format/group_quant.h"
 
 namespace bitrate::linear::avx2 {
 namespace {
@@ -28,61 +29,53 @@ __m256i Widen(const int8_t* codes) {
 // dot [M][V] = i32 sums over [k, k + count), count a multiple of 4; the vector is 8 rows. A panel's 16 bytes are four
 // rows of four k, so madd leaves two partial sums a row, joined at the end.
 template <int kV, int kM>
-inline __attribute__((always_inline)) void Dot(const int8_t* w, const int16_t* x, int64_t ld, int64_t count,
-                                               __m256i (&dot)[kM][kV]) {
+BITRATE_INLINE inline void Dot(const int8_t* w, const int16_t* x, int64_t ld, int64_t count, __m256i (&dot)[kM][kV]) {
   __m256i first[kM][kV], second[kM][kV];
-  BITRATE_UNROLL
-  for (int i = 0; i < kM; ++i) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) first[i][v] = second[i][v] = _mm256_setzero_si256();
-  }
+  StaticFor<kM>([&](auto i) BITRATE_INLINE {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE { first[i][v] = second[i][v] = _mm256_setzero_si256(); });
+  });
   for (int64_t k = 0; k < count; k += 4, w += kPanelRows * 4) {
     __m256i a[kV], b[kV];
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE {
       a[v] = Widen(w + v * 32);
       b[v] = Widen(w + v * 32 + 16);
-    }
-    BITRATE_UNROLL
-    for (int i = 0; i < kM; ++i) {
+    });
+    StaticFor<kM>([&](auto i) BITRATE_INLINE {
       const __m256i xi = Broadcast4(x + i * ld + k);
-      BITRATE_UNROLL
-      for (int v = 0; v < kV; ++v) {
+      StaticFor<kV>([&](auto v) BITRATE_INLINE {
         first[i][v] = _mm256_add_epi32(first[i][v], _mm256_madd_epi16(a[v], xi));
+        Keep(first[i][v]);
         second[i][v] = _mm256_add_epi32(second[i][v], _mm256_madd_epi16(b[v], xi));
-      }
-    }
+        Keep(second[i][v]);
+      });
+    });
   }
-  BITRATE_UNROLL
-  for (int i = 0; i < kM; ++i) {
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) {
+  StaticFor<kM>([&](auto i) BITRATE_INLINE {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE {
       // Lanes after hadd: rows 0 1 4 5 | 2 3 6 7.
       dot[i][v] = _mm256_permute4x64_epi64(_mm256_hadd_epi32(first[i][v], second[i][v]), 0xd8);
-    }
-  }
+    });
+  });
 }
 
 enum class Kind { kChannel, kToken, kGroup };
 
 // K values [begin, end) (whole groups) of V vectors for M rows. For kToken `out` collects i32 sums.
 template <Kind kKind, int kV, int kM>
-void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
+BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
   const int16_t* codes = static_cast<const int16_t*>(x.codes);
   constexpr int64_t kGroup = kKind == Kind::kGroup ? 32 : kKind == Kind::kChannel ? 64 : kBlockK;
   for (int64_t k = begin; k < end; k += kGroup) {
     const int64_t count = end - k < kGroup ? end - k : kGroup;
     __m256i dot[kM][kV];
     Dot<kV, kM>(static_cast<const int8_t*>(p.codes) + k * kPanelRows + vector * 32, codes + k, x.ld, count, dot);
-    BITRATE_UNROLL
-    for (int v = 0; v < kV; ++v) {
+    StaticFor<kV>([&](auto v) BITRATE_INLINE {
       __m256 w_scale = _mm256_setzero_ps();
       if constexpr (kKind == Kind::kGroup) {
         const auto* halves = static_cast<const uint16_t*>(p.scale) + k / kGroup * kPanelRows + (vector + v) * 8;
         w_scale = _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves)));
       }
-      BITRATE_UNROLL
-      for (int i = 0; i < kM; ++i) {
+      StaticFor<kM>([&](auto i) BITRATE_INLINE {
         float* target = out + i * kPanelRows + (vector + v) * 8;
         if constexpr (kKind == Kind::kToken) {
           __m256i* sums = reinterpret_cast<__m256i*>(target);
@@ -93,8 +86,8 @@ void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vec
           const __m256 acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[i][v]), scale, _mm256_load_ps(target));
           _mm256_store_ps(target, acc);
         }
-      }
-    }
+      });
+    });
   }
 }
 
@@ -114,7 +107,7 @@ void Finish(const Panel& p, const Int8Rows& x, int m, float* out) {
   }
 }
 
-constexpr int VectorsFor(int m) { return m == 1 ? 4 : m <= 3 ? 2 : 1; }
+constexpr int VectorsFor(int m) { return m == 1 ? 4 : m == 2 ? 2 : 1; }
 
 template <Kind kKind>
 void Int8Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
@@ -130,7 +123,7 @@ void Int8Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
       Int8Rows part = x;
       part.codes = static_cast<const int16_t*>(x.codes) + row * x.ld;
       part.scale += row * x.num_groups;
-      StaticFor<kMaxRows>([&](auto j) {
+      StaticFor<kMaxRows>([&](auto j) BITRATE_INLINE {
         constexpr int kM = decltype(j)::value + 1, kV = VectorsFor(kM);
         if (rows != kM) return;
         for (int v = 0; v < kVectors; v += kV) Tile<kKind, kV, kM>(p, part, k, end, v, out + row * kPanelRows);

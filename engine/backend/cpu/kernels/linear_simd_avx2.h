@@ -13,10 +13,11 @@ struct Avx2 {
   using F = __m256;
   using I = __m256i;
   static constexpr int kLanes = 8;
-  // 16 registers: V x M accumulators, V weights and a broadcast. One row needs 8 chains to fill two FMA pipes of
-  // latency 4.
+  // 16 registers: V x M accumulators, V weights unless an fma reads them from memory, and a broadcast. One row needs 8
+  // chains to fill two FMA pipes of latency 4.
   static constexpr int kMaxFloatRows = 6;
-  static constexpr int FloatVectors(int m) { return m == 1 ? 8 : m <= 3 ? 4 : 2; }
+  static constexpr int VectorsFromMemory(int m) { return m == 1 ? 8 : m <= 3 ? 4 : 2; }
+  static constexpr int VectorsFromRegisters(int m) { return m == 1 ? 8 : m == 2 ? 4 : 2; }
 
   static F LoadF(const float* p) { return _mm256_loadu_ps(p); }
   static void StoreF(float* p, F v) { _mm256_storeu_ps(p, v); }
