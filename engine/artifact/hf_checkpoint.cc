@@ -143,10 +143,7 @@ Status HfCheckpoint::LoadShards(const HfFolder& folder, std::string_view index_t
       open_name = file;
     }
     // Every tensor of the shard is in the table now, those of other shards are too: ask for this file's own.
-    const auto& tensors = shard->tensors();
-    const bool found = table_.Has(tensor) &&
-                       std::any_of(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == tensor; });
-    if (!found) {
+    if (!table_.Has(tensor) || shard->Find(tensor) == nullptr) {
       return InvalidArgument("{}: tensor {} is not in {}", kIndex, Printable(tensor), Printable(file));
     }
   }

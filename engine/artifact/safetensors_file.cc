@@ -17,10 +17,8 @@ StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::FromMapping(st
 }
 
 const SafetensorsTensor* SafetensorsFile::Find(std::string_view name) const {
-  for (const SafetensorsTensor& tensor : header_.tensors) {
-    if (tensor.name == name) return &tensor;
-  }
-  return nullptr;
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : it->second;
 }
 
 StatusOr<std::vector<float>> SafetensorsFile::Floats(std::string_view name) const {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/artifact/mapped_file.h"
@@ -21,6 +22,9 @@ class SafetensorsFile {
  public:
   static StatusOr<std::shared_ptr<const SafetensorsFile>> Open(const std::string& path);
   static StatusOr<std::shared_ptr<const SafetensorsFile>> FromMapping(std::shared_ptr<const MappedFile> file);
+
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
   const std::string& path() const { return file_->path(); }
   uint64_t file_bytes() const { return file_->bytes().size(); }
@@ -38,10 +42,13 @@ class SafetensorsFile {
 
  private:
   SafetensorsFile(std::shared_ptr<const MappedFile> file, SafetensorsHeader header)
-      : file_(std::move(file)), header_(std::move(header)) {}
+      : file_(std::move(file)), header_(std::move(header)) {
+    for (const SafetensorsTensor& tensor : header_.tensors) index_.emplace(tensor.name, &tensor);
+  }
 
   std::shared_ptr<const MappedFile> file_;
   SafetensorsHeader header_;
+  std::unordered_map<std::string_view, const SafetensorsTensor*> index_;  // into header_, which never changes
 };
 
 }  // namespace bitrate

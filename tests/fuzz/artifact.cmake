@@ -1,0 +1,8 @@
+bitrate_fuzzer(gguf_fuzz
+  CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/gguf"
+  SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/gguf_fuzz.cc"
+  DEPS bitrate_artifact)
+bitrate_fuzzer(safetensors_fuzz
+  CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/safetensors"
+  SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/safetensors_fuzz.cc"
+  DEPS bitrate_artifact)
