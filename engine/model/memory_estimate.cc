@@ -1,0 +1,112 @@
+#include "engine/model/memory_estimate.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <map>
+#include <string>
+
+#include "engine/format/reference_codec.h"
+#include "engine/model/architecture.h"
+
+namespace bitrate {
+namespace {
+
+constexpr uint64_t kPanelRows = 64;
+constexpr uint64_t kAllocationSlack = 256;  // three buffers, each a whole number of cache lines
+constexpr uint64_t kSourceGroup = 32;       // of Q4_0, Q4_1, Q4_K sub-blocks and Q8_0
+
+uint64_t CeilDiv(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+uint64_t RoundUp(uint64_t a, uint64_t step) { return CeilDiv(a, step) * step; }
+
+// Bytes of one packed row of K weights.
+uint64_t Int4RowBytes(uint64_t k, const Precision& precision, QuantFormatId source) {
+  const bool keeps_grid = precision.keep_source_grid && IsFourBitGrid(source);
+  uint64_t group = static_cast<uint64_t>(std::max(precision.group_size, 1));
+  uint64_t scale = 2, offset = precision.offset == Int4Offset::kZero ? 1 : precision.offset == Int4Offset::kMin ? 2 : 0;
+  if (keeps_grid) {
+    group = kSourceGroup;
+    scale = source == QuantFormatId::kQ4_K ? 4 : 2;
+    offset = source == QuantFormatId::kQ4_0 ? 0 : scale;
+  } else if (precision.keep_source_grid) {
+    group = 64;
+    offset = 0;
+  }
+  return RoundUp(k, 32) / 2 + CeilDiv(k, group) * (scale + offset);
+}
+
+uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, QuantFormatId source) {
+  switch (precision.kind) {
+    case Precision::Kind::kFp32:
+      return RoundUp(k, 16) * 4;
+    case Precision::Kind::kBf16:
+    case Precision::Kind::kFp16:
+      return RoundUp(k, 32) * 2;
+    case Precision::Kind::kInt4:
+      if (!is_head) return Int4RowBytes(k, precision, source);
+      break;
+    case Precision::Kind::kInt8:
+      break;
+  }
+  const bool keeps_grid = is_head && IsEightBitGrid(source);
+  return RoundUp(k, 64) + (keeps_grid ? CeilDiv(k, kSourceGroup) * 2 : sizeof(float));
+}
+
+class Estimator {
+ public:
+  Estimator(const Checkpoint& checkpoint, const Precision& precision) : precision_(precision) {
+    for (const TensorInfo& info : checkpoint.tensors()) {
+      if (info.is_weight) formats_.emplace(info.canonical_name, info.format);
+    }
+  }
+
+  struct Part {
+    std::string name;
+    int64_t n;
+  };
+  // Stacked parts of one K. Parts that are stored differently are padded to panels apart.
+  uint64_t Linear(std::initializer_list<Part> parts, int64_t k, bool is_head = false) const {
+    uint64_t bytes = 0, rows = 0, row_bytes = 0;
+    for (const Part& part : parts) {
+      const auto it = formats_.find(part.name + ".weight");
+      const QuantFormatId source = it == formats_.end() ? QuantFormatId::kF32 : it->second;
+      const uint64_t own = RowBytesOf(static_cast<uint64_t>(k), precision_, is_head, source);
+      if (own != row_bytes) {
+        bytes += RoundUp(rows, kPanelRows) * row_bytes;
+        rows = 0;
+        row_bytes = own;
+      }
+      rows += static_cast<uint64_t>(part.n);
+    }
+    return bytes + RoundUp(rows, kPanelRows) * row_bytes + kAllocationSlack;
+  }
+
+ private:
+  const Precision& precision_;
+  std::map<std::string, QuantFormatId> formats_;
+};
+
+}  // namespace
+
+uint64_t EstimateWeightBytes(const Checkpoint& checkpoint, const ModelConfig& c, const Precision& precision) {
+  const Architecture* architecture = FindArchitecture(c.architecture);
+  if (architecture == nullptr) return 0;
+  const Estimator estimator(checkpoint, precision);
+  const ModelTensorNames names = architecture->model_names();
+  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  uint64_t bytes = estimator.Linear({{names.embedding, c.vocab_size}}, c.hidden_size, true);
+  if (!c.tie_word_embeddings) bytes += estimator.Linear({{names.head, c.vocab_size}}, c.hidden_size, true);
+  // Norms and biases are few and f32; every bias is counted, there or not.
+  const int64_t floats =
+      c.hidden_size + c.num_layers * (2 * c.hidden_size + q + 2 * kv + 2 * c.hidden_size + 2 * c.intermediate_size);
+  bytes += static_cast<uint64_t>(floats) * sizeof(float);
+  for (int64_t i = 0; i < c.num_layers; ++i) {
+    const LayerTensorNames layer = architecture->layer_names(i);
+    bytes += estimator.Linear({{layer.q, q}, {layer.k, kv}, {layer.v, kv}}, c.hidden_size);
+    bytes += estimator.Linear({{layer.o, c.hidden_size}}, q);
+    bytes += estimator.Linear({{layer.gate, c.intermediate_size}, {layer.up, c.intermediate_size}}, c.hidden_size);
+    bytes += estimator.Linear({{layer.down, c.hidden_size}}, c.intermediate_size);
+  }
+  return bytes;
+}
+
+}  // namespace bitrate
