@@ -16,6 +16,7 @@ struct Candidate {
   const LinearKernels& (*kernels)();
 };
 constexpr Candidate kCandidates[] = {
+    {Isa::kAvx512, Avx512LinearKernels},
     {Isa::kAvx2, Avx2LinearKernels},
     {Isa::kScalar, ScalarLinearKernels},
 };

@@ -116,6 +116,22 @@ void RoundBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
 
 }  // namespace
 
+void RoundToBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
+  uint16_t* rounded = static_cast<uint16_t*>(out);
+  int64_t i = 0;
+  for (; i + 8 <= k; i += 8) {
+    const __m256i bits = Bf16Bits(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i)));
+    const __m256i words = _mm256_srli_epi32(bits, 16);
+    const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(rounded + i), packed);
+  }
+  for (; i < k; ++i) {
+    const __m256i bits = Bf16Bits(_mm256_set1_epi32(std::bit_cast<int32_t>(x[i])));
+    rounded[i] = static_cast<uint16_t>(static_cast<uint32_t>(_mm_cvtsi128_si32(_mm256_castsi256_si128(bits))) >> 16);
+  }
+  for (; i < k_padded; ++i) rounded[i] = 0;
+}
+
 void FillQuantize(LinearKernels& table) {
   table.round_bf16 = RoundBf16;
   table.quantize_s8 = QuantizeRow<int8_t>;

@@ -1,0 +1,6 @@
+find_package(benchmark REQUIRED)
+
+add_executable(kernels_bench kernels_bench.cc kernels_calibrate.cc)
+bitrate_kernel(kernels_bench ISA_FLAGS -mavx2 -mfma SOURCES kernels_peak_avx2.cc)
+bitrate_kernel(kernels_bench ISA_FLAGS -mavx512f -mavx512vnni SOURCES kernels_peak_avx512.cc)
+target_link_libraries(kernels_bench PRIVATE bitrate_backend_cpu benchmark::benchmark)
