@@ -16,7 +16,7 @@ constexpr int kDirectVectors = 8;
 constexpr int64_t kSharedCost = 4;
 constexpr int64_t kSharedMergeFloats = 16384;
 
-// Memory of one worker. All of it is written before it is read, in every item.
+// Memory of one worker. What an item reads of it without having written it (lanes past the visible keys) is masked.
 struct Workspace {
   const float** q;  // [max_vectors]
   int* first;       // [max_vectors]

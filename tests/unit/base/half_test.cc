@@ -7,14 +7,15 @@
 
 #include <cmath>
 
+#include "engine/base/cpu_features.h"
+
 namespace bitrate {
 namespace {
 
 class Fp16Test : public testing::Test {
  protected:
   void SetUp() override {
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("f16c")) GTEST_SKIP() << "this CPU has no F16C to compare with";
+    if (DetectIsa() < Isa::kAvx2) GTEST_SKIP() << "this CPU has no F16C to compare with";
   }
 };
 
