@@ -144,14 +144,14 @@ void PrefixIndex::OnIdle(BlockId block) {
 
 bool PrefixIndex::EvictOne() {
   if (lru_first_ == kEnd) return false;
-  const BlockId block = lru_first_;
-  BITRATE_CHECK(nodes_[block].num_children == 0);
-  RemoveNode(block);
+  // A leaf, by the order of release; Forget would take descendants along, so that none is left without its parent.
+  Forget(lru_first_);
   return true;
 }
 
 void PrefixIndex::Forget(BlockId block) {
   if (!nodes_[block].in_use) return;
+  if (nodes_[block].num_children == 0) return RemoveNode(block);
   // Rare (a NaN was computed), so descendants are found by one pass in order of age instead of being linked: a child is
   // always younger than its parent.
   std::vector<BlockId> younger;
