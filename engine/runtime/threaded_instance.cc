@@ -185,7 +185,7 @@ void ThreadedInstance::Loop() {
     if (stepped) RunStep();
     delivery_->Push(core_.TakeDeliveries());
     Publish(stepped);
-    waits = !core_.HasWork() && core_.sticky_error().ok();
+    waits = !core_.HasWork() && !Over().has_value();  // a drain is over with its last sequence, not with a request
   }
 }
 

@@ -26,7 +26,6 @@ TEST_P(CancelWindow, LeavesTheBatchWithinOneStep) {
     }
     return OkStatus();
   });
-  options_.max_step_tokens = 8;
   spec = Spec(30, 30);
   ASSERT_TRUE(instance_->Submit({spec}).ok());
   mate = Spec(2, 12);
@@ -139,7 +138,9 @@ TEST_F(InstanceTest, DrainLetsWorkFinishAndRefusesNewWork) {
 
 TEST_F(InstanceTest, DrainDeadlineEndsWhatIsLeft) {
   options_.max_sequences = 1;
+  Gate go;
   Start([&](int, const StepInput&) {
+    go.Wait();
     clock_.Advance(std::chrono::seconds(1));
     return OkStatus();
   });
@@ -147,6 +148,7 @@ TEST_F(InstanceTest, DrainDeadlineEndsWhatIsLeft) {
   ASSERT_TRUE(instance_->Submit({running}).ok());
   ASSERT_TRUE(instance_->Submit({queued}).ok());
   instance_->Drain(clock_.Now() + std::chrono::seconds(10));
+  go.Open();
   for (const SequenceSpec& spec : {running, queued}) {
     const TokenEvent last = Sink(spec).Finish().back();
     EXPECT_EQ(last.finish, FinishReason::kError);
