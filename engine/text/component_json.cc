@@ -96,7 +96,11 @@ StatusOr<PreTokenizerPtr> ReadOnePreTokenizer(std::string_view type, const json&
     return MakeCharSplit(&IsPunctuation, behavior);
   }
   if (type == "WhitespaceSplit") return MakeCharSplit(&IsWhitespace, SplitBehavior::kRemoved);
-  if (type == "Whitespace") return MakePatternSplit(R"(\w+|[^\w\s]+)", SplitBehavior::kRemoved, /*invert=*/true);
+  if (type == "Whitespace") {
+    // This \w is not Oniguruma's: it has the two joiners too.
+    constexpr std::string_view kPattern = R"([\w\x{200c}\x{200d}]+|[^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\s]+)";
+    return MakePatternSplit(kPattern, SplitBehavior::kRemoved, /*invert=*/true);
+  }
   if (type == "CharDelimiterSplit") {
     ASSIGN_OR_RETURN(std::string delimiter, ReadCharacter(node, "delimiter"));
     return MakeSplit(TextPattern{std::move(delimiter), std::nullopt}, SplitBehavior::kRemoved, false);

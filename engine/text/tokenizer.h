@@ -33,7 +33,7 @@ struct TokenizerParts;
 struct EncodeOptions {
   // Whether the tokens that the tokenizer puts around a text (BOS, EOS) are added. Unset and true mean what the
   // tokenizer says, which may be nothing; false means none.
-  std::optional<bool> add_special_tokens;
+  std::optional<bool> add_special_tokens = std::nullopt;
   // False: special tokens written in the text stay text. True, as in Hugging Face: they become their ids.
   bool parse_special = true;
   // True: where the text itself begins with the BOS string, no BOS is put before it. (Hugging Face does put one.)
