@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/limits.h"
+#include "engine/model_source/score_split.h"
 #include "engine/text/tokenizer.h"
 #include "server/api_error.h"
 #include "server/prompt.h"
@@ -13,30 +14,24 @@ namespace {
 
 constexpr int kWindow = 32;  // sequences of one call in the engine at once: its queue is for everybody
 
-int32_t EmptyContextToken(const ModelResources& model) {
-  if (model.tokenizer != nullptr && model.tokenizer->eos_id()) return *model.tokenizer->eos_id();
-  return model.eos_ids.empty() ? -1 : model.eos_ids[0];
+std::optional<int32_t> EosId(const ModelResources& model) {
+  if (model.tokenizer != nullptr && model.tokenizer->eos_id()) return model.tokenizer->eos_id();
+  return model.eos_ids.empty() ? std::nullopt : std::optional<int32_t>(model.eos_ids[0]);
 }
 
-StatusOr<ScoreTokens> Join(const ModelResources& model, std::vector<int32_t> context,
-                           const std::vector<int32_t>& continuation, const std::string& path) {
-  if (continuation.empty()) return FieldError(path + ".continuation", "got no tokens, wanted at least one");
-  if (context.empty()) {
-    const int32_t eos = EmptyContextToken(model);
-    if (eos < 0) return FieldError(path + ".context", "the model has no end-of-sequence token to stand in for it");
-    context.push_back(eos);
-  }
+ScoreTokens Join(ScoreIds parts) {
   ScoreTokens tokens;
-  tokens.context_tokens = static_cast<int>(context.size());
-  tokens.ids = std::move(context);
-  tokens.ids.insert(tokens.ids.end(), continuation.begin(), continuation.end());
+  tokens.context_tokens = static_cast<int>(parts.context.size());
+  tokens.ids = std::move(parts.context);
+  tokens.ids.insert(tokens.ids.end(), parts.continuation.begin(), parts.continuation.end());
   return tokens;
 }
 
-StatusOr<std::vector<int32_t>> Encode(const ModelResources& model, std::string_view text, const std::string& path) {
-  auto ids = TextTokens(model, text, /*add_special_tokens=*/false, /*parse_special=*/true);
-  if (ids.ok() || ids.status().code() != StatusCode::kInvalidArgument) return ids;
-  return FieldError(path, ToStd(ids.status().message()));
+// What the split refuses is the client's; `path` says which item.
+StatusOr<ScoreTokens> Named(StatusOr<ScoreIds> parts, const std::string& path) {
+  if (parts.ok()) return Join(*std::move(parts));
+  if (parts.status().code() != StatusCode::kInvalidArgument) return parts.status();
+  return FieldError(path, ToStd(parts.status().message()));
 }
 
 class ScoreCall final : public CallHandle, public std::enable_shared_from_this<ScoreCall> {
@@ -179,28 +174,17 @@ StatusOr<ScoreTokens> SplitScoreItem(const ModelResources& model, const ScoreIte
     if (const auto* given = std::get_if<std::vector<int32_t>>(&item.context)) context = *given;
     RETURN_IF_ERROR(CheckIds(model, path + ".context_ids", context));
     RETURN_IF_ERROR(CheckIds(model, path + ".continuation_ids", *ids));
-    return Join(model, std::move(context), *ids, path);
+    if (ids->empty()) return FieldError(path + ".continuation_ids", "got none, wanted at least one id");
+    return Named(SplitScoreIds(EosId(model), std::move(context), *ids), path);
   }
   if (std::holds_alternative<std::vector<int32_t>>(item.context)) {
     return FieldError(path + ".context", "got ids, wanted text as the continuation has");
   }
   if (text->empty()) return FieldError(path + ".continuation_text", "got an empty text, wanted at least one character");
-  std::string context, continuation = *text;
+  std::string context;
   if (const auto* given = std::get_if<std::string>(&item.context)) context = *given;
-  if (context.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<int32_t> only, Encode(model, continuation, path + ".continuation_text"));
-    return Join(model, {}, only, path);
-  }
-  // Trailing white space belongs to the first word of the continuation in most vocabularies.
-  const size_t last = context.find_last_not_of(" \t\n\r\f\v");
-  const size_t keep = last == std::string::npos ? 0 : last + 1;
-  continuation = context.substr(keep) + continuation;
-  context.resize(keep);
-  ASSIGN_OR_RETURN(std::vector<int32_t> before, Encode(model, context, path + ".context_text"));
-  ASSIGN_OR_RETURN(const std::vector<int32_t> whole,
-                   Encode(model, context + continuation, path + ".continuation_text"));
-  const size_t split = std::min(before.size(), whole.size());
-  return Join(model, std::move(before), {whole.begin() + static_cast<std::ptrdiff_t>(split), whole.end()}, path);
+  if (model.tokenizer == nullptr) return TextTokens(model, "", false, true).status();
+  return Named(SplitScoreText(*model.tokenizer, EosId(model), std::move(context), *text), path);
 }
 
 std::shared_ptr<CallHandle> StartScore(GenerationService* service, ScoreCallRequest request,

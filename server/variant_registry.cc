@@ -69,11 +69,11 @@ Status VariantRegistry::OpenModels(uint64_t budget, std::string* summary) {
       const auto estimate = loader_->Estimate(**opened, variant);
       if (!estimate.ok()) continue;  // the load itself will say why
       total += estimate->total();
-      *summary += fmt::format("  {}:{} weights {} + kv {}\n", settings.name, variant.name, Gib(estimate->weights),
+      *summary += fmt::format("    {}:{}  weights {} + kv {}\n", settings.name, variant.name, Gib(estimate->weights),
                               Gib(estimate->kv));
     }
   }
-  *summary += fmt::format("  together {}{}\n", Gib(total), budget > 0 ? " of a budget of " + Gib(budget) : "");
+  *summary += fmt::format("    together {}{}\n", Gib(total), budget > 0 ? " of a budget of " + Gib(budget) : "");
   if (num_open == 0) return first_error;
   if (budget > 0 && total > budget) {
     return ResourceExhausted("the variants need {} together, the memory budget is {}:\n{}", Gib(total), Gib(budget),

@@ -31,7 +31,7 @@ std::string JoinNames(const std::vector<VariantSettings>& variants) {
   return names;
 }
 
-// $NAME and ${NAME}; false when a variable is not set (its name is in *missing).
+// $NAME, ${NAME} and ${NAME:-otherwise}; false when a variable is not set (its name is in *missing).
 bool ExpandEnvironment(const std::string& text, std::string* out, std::string* missing) {
   for (size_t i = 0; i < text.size();) {
     if (text[i] != '$') {
@@ -39,16 +39,23 @@ bool ExpandEnvironment(const std::string& text, std::string* out, std::string* m
       continue;
     }
     const bool braces = i + 1 < text.size() && text[i + 1] == '{';
-    size_t begin = i + (braces ? 2 : 1), end = begin;
+    const size_t begin = i + (braces ? 2 : 1);
+    size_t end = begin;
     while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) || text[end] == '_')) ++end;
     const std::string name = text.substr(begin, end - begin);
+    const size_t close = braces ? text.find('}', end) : end;
+    const bool has_default = braces && text.compare(end, 2, ":-") == 0;
     const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
-    if (value == nullptr || (braces && (end >= text.size() || text[end] != '}'))) {
-      *missing = name;
+    *missing = name;
+    if (close == std::string::npos || (braces && !has_default && close != end)) return false;
+    if (value != nullptr && *value != '\0') {
+      *out += value;
+    } else if (has_default) {
+      *out += text.substr(end + 2, close - end - 2);
+    } else {
       return false;
     }
-    *out += value;
-    i = end + (braces ? 1 : 0);
+    i = close + (braces ? 1 : 0);
   }
   return true;
 }

@@ -1,0 +1,133 @@
+#include "server/engine_loader.h"
+
+#include <algorithm>
+
+#include "engine/artifact/checkpoint.h"
+#include "engine/backend/backend.h"
+#include "engine/model/decoder_model.h"
+#include "engine/model/memory_estimate.h"
+#include "engine/model/model_config.h"
+#include "engine/model/weight_store.h"
+#include "engine/model_source/tokenizer_loader.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+
+namespace bitrate {
+namespace {
+
+constexpr uint64_t kDefaultMaxKvBytes = uint64_t{1} << 30;  // as InstanceOptions::kv_bytes says
+
+uint64_t KvBytesPerToken(const ModelConfig& config, const Precision& precision) {
+  const uint64_t element = precision.kind == Precision::Kind::kFp32 ? 4 : 2;
+  return 2 * static_cast<uint64_t>(config.num_layers * config.num_kv_heads * config.head_dim) * element;
+}
+
+class EngineLoader final : public ModelLoader {
+ public:
+  EngineLoader(ComputePool* pool, const Clock* clock, std::unique_ptr<Backend> backend)
+      : pool_(pool), clock_(clock), backend_(std::move(backend)) {}
+
+  StatusOr<std::shared_ptr<const ModelResources>> Open(const ModelSettings& settings) override {
+    auto model = std::make_shared<ModelResources>();
+    model->name = settings.name;
+    ASSIGN_OR_RETURN(model->checkpoint, Checkpoint::Open(settings.path));
+    ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(model->checkpoint->config()));
+    model->architecture = config.architecture;
+    model->digest = model->checkpoint->digest();
+    model->vocab_size = config.vocab_size;
+    model->max_context = config.max_positions;
+    model->eos_ids = config.eos_ids;
+    ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer(*model->checkpoint));
+    if (model->tokenizer != nullptr) {
+      ASSIGN_OR_RETURN(model->chat_template, LoadChatTemplate(*model->checkpoint, *model->tokenizer));
+    }
+    model->weights = std::make_shared<WeightStore>();
+    return std::shared_ptr<const ModelResources>(std::move(model));
+  }
+
+  StatusOr<MemoryEstimate> Estimate(const ModelResources& model, const VariantSettings& settings) override {
+    ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(model.checkpoint->config()));
+    ASSIGN_OR_RETURN(const Precision precision, Precision::Parse(settings.precision));
+    MemoryEstimate estimate;
+    estimate.weights = EstimateWeightBytes(*model.checkpoint, config, precision);
+    const uint64_t context =
+        static_cast<uint64_t>(settings.max_context > 0 ? settings.max_context : config.max_positions);
+    const uint64_t all = context * static_cast<uint64_t>(settings.max_sequences) * KvBytesPerToken(config, precision);
+    estimate.kv = settings.kv_bytes > 0 ? settings.kv_bytes : std::min(all, kDefaultMaxKvBytes);
+    return estimate;
+  }
+
+  StatusOr<LoadedVariant> Load(const ModelResources& model, const VariantSettings& settings, InstanceObserver* observer,
+                               const ProgressFn& progress) override {
+    ASSIGN_OR_RETURN(const Precision precision, Precision::Parse(settings.precision));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const DecoderModel> decoder,
+                     LoadDecoder(model, settings, precision, progress));
+    InstanceOptions options;
+    options.name = model.name + ":" + settings.name;
+    options.max_sequences = settings.max_sequences;
+    options.max_step_tokens = settings.max_step_tokens;
+    options.max_queue = settings.max_queue;
+    options.max_queue_tokens = settings.max_queue_tokens;
+    options.kv_bytes = settings.kv_bytes;
+    options.prefix_cache = settings.prefix_cache;
+    options.pool_weight = settings.pool_weight;
+    LoadedVariant loaded;
+    ASSIGN_OR_RETURN(loaded.instance, ModelInstance::Start(decoder, model.tokenizer, pool_, clock_, observer, options));
+    const LinearInfo linear = decoder->linear_info();
+    loaded.max_context = loaded.instance->max_context();
+    loaded.kernel_refusals = linear.refusals;
+    VariantInfo& info = loaded.info;
+    info.precision = decoder->precision().Name();
+    info.activation_precision = std::string(decoder->precision().ActivationName());
+    info.kv_precision = std::string(DTypeName(decoder->MakeKvGeometry().dtype));
+    info.backend = std::string(backend_->name());
+    info.kernel = linear.kernel;
+    info.isa = linear.isa;
+    info.weight_bits = decoder->weight_bits();
+    info.group_size = decoder->precision().group_size;
+    info.weight_bytes = decoder->weight_bytes();
+    info.unique_weight_bytes = decoder->unique_weight_bytes();
+    info.kv_bytes = loaded.instance->kv_bytes();
+    info.scratch_bytes = DecoderModel::WorkspaceBytes(decoder->config(), settings.max_step_tokens);
+    return loaded;
+  }
+
+ private:
+  // Weights are prepared on the pool, as one long step: other variants' steps wait for it, which loading while serving
+  // costs. `max_context` unset means what the KV budget holds, at most the model's.
+  StatusOr<std::shared_ptr<const DecoderModel>> LoadDecoder(const ModelResources& model,
+                                                            const VariantSettings& settings, const Precision& precision,
+                                                            const ProgressFn& progress) {
+    DecoderModel::LoadOptions options;
+    options.precision = precision;
+    options.max_context = settings.max_context;
+    if (settings.max_context == 0 && settings.kv_bytes > 0) {
+      ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(model.checkpoint->config()));
+      constexpr uint64_t kBlock = 16;  // tokens of a KV block: the cache holds whole ones
+      const uint64_t tokens = settings.kv_bytes / KvBytesPerToken(config, precision) / kBlock * kBlock;
+      options.max_context =
+          static_cast<int64_t>(std::clamp<uint64_t>(tokens, 1, static_cast<uint64_t>(config.max_positions)));
+    }
+    options.progress = progress;
+    const ComputePool::ClientId client = pool_->Register("load " + model.name + ":" + settings.name);
+    auto decoder = [&] {
+      ComputePool::Lease lease = pool_->Acquire(client);
+      return DecoderModel::Load(*model.checkpoint, *backend_, lease, model.weights.get(), options);
+    }();
+    pool_->Unregister(client);
+    return decoder;
+  }
+
+  ComputePool* const pool_;
+  const Clock* const clock_;
+  const std::unique_ptr<Backend> backend_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<ModelLoader>> MakeEngineLoader(ComputePool* pool, const Clock* clock) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCpuBackend());
+  return std::unique_ptr<ModelLoader>(new EngineLoader(pool, clock, std::move(backend)));
+}
+
+}  // namespace bitrate
