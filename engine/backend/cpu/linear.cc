@@ -1,16 +1,17 @@
 #include "engine/backend/cpu/linear.h"
 
-#include <cmath>
 #include <new>
 
 #include "engine/backend/cpu/linear_op.h"
 #include "engine/backend/cpu/linear_select.h"
+#include "engine/backend/cpu/onednn_linear.h"
 
 namespace bitrate {
 namespace linear {
 namespace {
 
-// Own kernels, fastest first; the reference takes everything, so the list never runs out.
+// Own kernels, fastest first; the reference takes everything, so the list never runs out. For many rows oneDNN comes
+// before them, where it gives the same bits (onednn_gemm.h).
 struct Candidate {
   Isa isa;
   const LinearKernels& (*kernels)();
@@ -24,10 +25,38 @@ constexpr Candidate kCandidates[] = {
 // An i32 dot of a whole row of +-127 codes stays below 2^31.
 constexpr int64_t kMaxTokenGroupK = (int64_t{1} << 31) / (127 * 127);
 
+// One operator for parts of one scheme.
+StatusOr<std::shared_ptr<const LinearOp>> PrepareGroup(std::span<const WeightMatrix> parts, std::span<const float> bias,
+                                                       const Scheme& scheme, Choice choice, ExecContext& context) {
+  std::shared_ptr<const PackedWeights> packed;
+  try {
+    packed = std::make_shared<const PackedWeights>(PackedWeights::Pack(parts, scheme, *context.parallel));
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("linear {}: no memory to pack it as {}", parts.front().name, scheme.Name());
+  }
+  std::shared_ptr<const PrefillGemm> prefill;
+  if (choice.prefill_isa.has_value()) {
+    auto gemm = MakeOnednnGemm(packed, *choice.kernels, *choice.prefill_isa);
+    if (gemm.ok()) {
+      prefill = *std::move(gemm);
+    } else {
+      choice.refusals.emplace_back(gemm.status().message());
+    }
+  }
+  auto own = std::make_shared<const PanelLinear>(std::move(packed), bias, *choice.kernels, std::move(choice.refusals));
+  if (prefill == nullptr) return std::shared_ptr<const LinearOp>(std::move(own));
+  return std::shared_ptr<const LinearOp>(std::make_shared<const PrefillLinear>(std::move(own), std::move(prefill)));
+}
+
 }  // namespace
 
 Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference) {
   Choice choice;
+  if (force_reference) {
+    choice.refusals.emplace_back("onednn: the scalar reference is forced");
+  } else {
+    choice.prefill_isa = isa;
+  }
   for (const Candidate& candidate : kCandidates) {
     if (candidate.isa > isa) {
       choice.refusals.push_back(fmt::format("{}: the selected ISA is {}", IsaName(candidate.isa), IsaName(isa)));
@@ -83,18 +112,11 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, 
     while (end < spec.parts.size() && ResolveScheme(spec.precision, spec.is_head, spec.parts[end]) == scheme) {
       rows += spec.parts[end++].n;
     }
-    Choice choice = choose(scheme);
-    std::shared_ptr<const PackedWeights> packed;
-    try {
-      packed = std::make_shared<const PackedWeights>(
-          PackedWeights::Pack(spec.parts.subspan(begin, end - begin), scheme, *context.parallel));
-    } catch (const std::bad_alloc&) {
-      return ResourceExhausted("linear {}: no memory to pack [{}, {}] as {}", spec.parts[begin].name, rows,
-                               spec.parts[begin].k, scheme.Name());
-    }
+    const auto parts = spec.parts.subspan(begin, end - begin);
     const auto bias =
         spec.bias.empty() ? spec.bias : spec.bias.subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
-    ops.push_back(std::make_shared<PanelLinear>(std::move(packed), bias, *choice.kernels, std::move(choice.refusals)));
+    ASSIGN_OR_RETURN(auto op, PrepareGroup(parts, bias, scheme, choose(scheme), context));
+    ops.push_back(std::move(op));
     row += rows;
   }
   if (ops.size() == 1) return ops.front();

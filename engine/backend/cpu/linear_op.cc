@@ -44,6 +44,8 @@ int64_t SpreadStride(int64_t elements, int64_t element_bytes) {
   return rounded * element_bytes % 1024 == 0 ? rounded + 64 : rounded;
 }
 
+}  // namespace
+
 void ForRows(ExecContext& context, int64_t m, int64_t k, absl::FunctionRef<void(int64_t row)> fn) {
   const int workers = context.parallel->num_workers();
   if (workers == 1 || m == 1 || m * k <= kSerialPrepareElements) {
@@ -55,7 +57,19 @@ void ForRows(ExecContext& context, int64_t m, int64_t k, absl::FunctionRef<void(
   });
 }
 
-}  // namespace
+void StoreRows(const float* out, int64_t rows, int64_t panel, int64_t n, std::span<const float> bias, float* y,
+               int64_t ldy) {
+  const int64_t column = panel * kPanelRows, valid = std::min<int64_t>(kPanelRows, n - column);
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* source = out + i * kPanelRows;
+    float* target = y + i * ldy + column;
+    if (bias.empty()) {
+      std::memcpy(target, source, static_cast<size_t>(valid) * sizeof(float));
+    } else {
+      for (int64_t j = 0; j < valid; ++j) target[j] = source[j] + bias[static_cast<size_t>(column + j)];
+    }
+  }
+}
 
 PanelLinear::PanelLinear(std::shared_ptr<const PackedWeights> weights, std::span<const float> bias,
                          const LinearKernels& kernels, std::vector<std::string> refusals)
@@ -115,7 +129,6 @@ PanelLinear::Input PanelLinear::PrepareInput(ExecContext& context, const float* 
 void PanelLinear::RunPanel(int64_t panel, const Input& input, int64_t m, float* y, int64_t ldy) const {
   alignas(64) float out[kChunkRows * kPanelRows];
   const Panel view = weights_->panel(panel);
-  const int64_t column = panel * kPanelRows, valid = std::min<int64_t>(kPanelRows, n() - column);
   for (int64_t row = 0; row < m; row += kChunkRows) {
     const int rows = static_cast<int>(std::min<int64_t>(kChunkRows, m - row));
     if (float_panel_ != nullptr) {
@@ -128,15 +141,7 @@ void PanelLinear::RunPanel(int64_t panel, const Input& input, int64_t m, float* 
       chunk.sum += row * chunk.num_groups;
       int8_panel_(view, chunk, rows, out);
     }
-    for (int i = 0; i < rows; ++i) {
-      const float* source = out + i * kPanelRows;
-      float* target = y + (row + i) * ldy + column;
-      if (bias_.empty()) {
-        std::memcpy(target, source, static_cast<size_t>(valid) * sizeof(float));
-      } else {
-        for (int64_t j = 0; j < valid; ++j) target[j] = source[j] + bias_[static_cast<size_t>(column + j)];
-      }
-    }
+    StoreRows(out, rows, panel, n(), bias_, y + row * ldy, ldy);
   }
 }
 

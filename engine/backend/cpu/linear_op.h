@@ -15,6 +15,13 @@
 
 namespace bitrate::linear {
 
+// fn(row) for the m rows of x [m, k]: by the workers, or by the caller alone where that is sooner done.
+void ForRows(ExecContext& context, int64_t m, int64_t k, absl::FunctionRef<void(int64_t row)> fn);
+
+// y[row, column ..] = out [rows, 64] + bias for the columns of one panel that exist; bias [N] or empty.
+void StoreRows(const float* out, int64_t rows, int64_t panel, int64_t n, std::span<const float> bias, float* y,
+               int64_t ldy);
+
 class PanelLinear final : public LinearOp {
  public:
   // bias [N] or empty; refusals are the reasons of the candidates that were passed over.
@@ -26,6 +33,8 @@ class PanelLinear final : public LinearOp {
   void Run(ExecContext& context, const float* x, int64_t ldx, int64_t m, float* y, int64_t ldy) const override;
   void GatherRows(ExecContext& context, std::span<const int32_t> ids, float* out) const override;
   LinearInfo info() const override;
+  const PackedWeights& weights() const { return *weights_; }
+  std::span<const float> bias() const { return bias_; }
 
  private:
   // Rows of x in the form that the kernels read: x itself, or a copy in scratch. One is set: `floats` or `codes.codes`.

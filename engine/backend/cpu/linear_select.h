@@ -3,6 +3,7 @@
 #define BITRATE_ENGINE_BACKEND_CPU_LINEAR_SELECT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,12 @@
 
 namespace bitrate::linear {
 
-// The kernels chosen for a scheme and the reasons of the faster candidates that refused.
+// The kernels chosen for a scheme and the reasons of the faster candidates that refused. oneDNN may take many rows of x
+// if prefill_isa is set.
 struct Choice {
   const LinearKernels* kernels = nullptr;
   std::vector<std::string> refusals;
+  std::optional<Isa> prefill_isa = std::nullopt;
 };
 Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference);
 

@@ -86,7 +86,7 @@ std::vector<Shape> ShapesFor(QuantFormatId source) {
   const int64_t block = GetQuantFormat(source).block_elements;
   std::vector<Shape> shapes;
   for (Shape shape : std::initializer_list<Shape>{
-           {70, 32}, {65, 33}, {1, 70}, {130, 101}, {64, 576}, {97, 1000}, {129, 1055}, {66, 1600}}) {
+           {70, 32}, {65, 33}, {1, 70}, {130, 101}, {64, 576}, {61, 1000}, {65, 1055}, {10, 1600}}) {
     shape.k = (shape.k + block - 1) / block * block;
     shapes.push_back(shape);
   }

@@ -51,10 +51,14 @@ inline constexpr float kTinyAmax = 1e-35f;  // 127 / amax stays finite
 // One row rounded to bf16, as f32 values or as bf16 (what the table's bf16 kernel reads); zeros past k.
 using RoundRowFn = void (*)(const float* x, int64_t k, int64_t k_padded, void* out);
 
+// out [count] f32 = count fp16 values, count a multiple of 64.
+using ExpandFp16Fn = void (*)(const void* halves, int64_t count, float* out);
+
 struct LinearKernels {
   const char* isa;
   bool bf16_dot;  // the bf16 kernel reads bf16 rows and sums pairs of k, instead of f32 rows and single fma
   RoundRowFn round_bf16;
+  ExpandFp16Fn expand_fp16;
   FloatPanelFn f32, bf16, fp16;
   FloatPanelFn s8_channel;  // weight-only: w = scale * q is rounded to f32, then as f32
   FloatPanelFn s8_group;    // fp16 scale plane

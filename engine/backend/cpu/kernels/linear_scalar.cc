@@ -170,6 +170,10 @@ void RoundBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
   for (int64_t i = k; i < k_padded; ++i) rounded[i] = 0.0f;
 }
 
+void ExpandFp16(const void* halves, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const Fp16*>(halves)[i]);
+}
+
 template <Int4Offset kOffset>
 constexpr FloatPanelFn kU4Float[2] = {FloatPanel<WeightU4<kOffset, Fp16>>, FloatPanel<WeightU4<kOffset, float>>};
 
@@ -181,6 +185,7 @@ const LinearKernels& ScalarLinearKernels() {
       .isa = "scalar",
       .bf16_dot = false,
       .round_bf16 = RoundBf16,
+      .expand_fp16 = ExpandFp16,
       .f32 = FloatPanel<WeightF32>,
       .bf16 = FloatPanel<WeightBf16>,
       .fp16 = FloatPanel<WeightFp16>,

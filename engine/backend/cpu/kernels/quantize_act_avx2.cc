@@ -114,6 +114,14 @@ void RoundBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
   for (; i < k_padded; ++i) rounded[i] = 0.0f;
 }
 
+// count is a multiple of 8: whole panels.
+void ExpandFp16(const void* halves, int64_t count, float* out) {
+  const auto* from = static_cast<const uint16_t*>(halves);
+  for (int64_t i = 0; i < count; i += 8) {
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  }
+}
+
 }  // namespace
 
 void RoundToBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
@@ -134,6 +142,7 @@ void RoundToBf16(const float* x, int64_t k, int64_t k_padded, void* out) {
 
 void FillQuantize(LinearKernels& table) {
   table.round_bf16 = RoundBf16;
+  table.expand_fp16 = ExpandFp16;
   table.quantize_s8 = QuantizeRow<int8_t>;
   table.quantize_s16 = QuantizeRow<int16_t>;
 }
