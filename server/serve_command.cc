@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <thread>
 
@@ -22,13 +21,6 @@
 
 namespace bitrate {
 namespace {
-
-struct ServeFlags {
-  std::string config;
-  ConfigOverrides overrides;
-  std::vector<std::string> variants;
-  bool no_reflection = false;
-};
 
 int Fail(const Status& status) {
   std::fputs(fmt::format("error: {}\n", ToStd(status.message())).c_str(), stderr);
@@ -171,48 +163,19 @@ Status RunServer(const ServerSettings& settings, SignalWaiter& signals) {
   return OkStatus();
 }
 
-int Serve(ServeFlags& flags) {
+}  // namespace
+
+int RunServe(ServeFlags flags) {
   if (flags.config.empty() && !flags.overrides.model_path) {
     std::fputs("error: got neither a model nor --config; try: bitrate serve MODEL --variants fp32,int8,int4\n", stderr);
     return 2;
   }
   if (flags.no_reflection) flags.overrides.reflection = false;
-  flags.overrides.variants = flags.variants;
   const auto settings = LoadConfig(flags.config, flags.overrides);
   if (!settings.ok()) return Fail(settings.status());
   SignalWaiter signals;
   const Status status = RunServer(*settings, signals);
   return status.ok() ? 0 : Fail(status);
-}
-
-}  // namespace
-
-void AddServeCommand(CLI::App& app, int* exit_code) {
-  auto flags = std::make_shared<ServeFlags>();
-  CLI::App* serve = app.add_subcommand("serve", "Serve models at several bit-rates over gRPC");
-  ConfigOverrides& o = flags->overrides;
-  serve->add_option("model", o.model_path,
-                    "A GGUF file or a Hugging Face folder (instead of the configuration's models)");
-  serve->add_option("-c,--config", flags->config, "Configuration file (YAML)");
-  serve->add_option("--variants", flags->variants, "Precisions to load, e.g. fp32,int8,int4 or name=precision")
-      ->delimiter(',');
-  serve->add_option("--name", o.model_name, "The model's name (default: from its path)");
-  serve->add_option("--grpc", o.grpc, "Address of the public port (default 127.0.0.1:9000; port 0 takes a free one)");
-  serve->add_option("--admin", o.admin, "Address of the admin port (default 127.0.0.1:9001)");
-  serve->add_option("--metrics", o.metrics, "Address of /metrics and /healthz (default 127.0.0.1:9090; '' for none)");
-  serve->add_option("--threads", o.threads, "Compute threads (default: the CPUs this process may use)");
-  serve->add_option("--kv-bytes", o.kv_bytes, "KV cache of each variant, e.g. 256MiB");
-  serve->add_option("--memory-budget", o.memory_budget, "For all variants together, e.g. 8GiB; 0 = not checked");
-  serve->add_option("--drain-timeout", o.drain_timeout_seconds, "Seconds running requests may take after SIGTERM");
-  serve->add_option("--log-level", o.log_level, "trace, debug, info, warn or error");
-  serve->add_option("--log-format", o.log_format, "text or json");
-  serve->add_flag("--no-reflection", flags->no_reflection, "Do not offer gRPC server reflection");
-  serve->footer(
-      "Examples:\n"
-      "  bitrate serve model.gguf --variants fp32,int8,int4\n"
-      "  bitrate serve --config config/quickstart.yaml --threads 4\n"
-      "  bitrate serve ./my-hf-folder --name my-model --variants bf16,small=int4-g64-asym --grpc 0.0.0.0:9000");
-  serve->callback([flags, exit_code] { *exit_code = Serve(*flags); });
 }
 
 }  // namespace bitrate

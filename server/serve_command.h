@@ -2,15 +2,20 @@
 #ifndef BITRATE_SERVER_SERVE_COMMAND_H_
 #define BITRATE_SERVER_SERVE_COMMAND_H_
 
-namespace CLI {
-class App;
-}
+#include <string>
+
+#include "server/config/config.h"
 
 namespace bitrate {
 
-// Registers the command; when it runs it stores its exit code (0 drained and stopped, 1 failed, 2 wrong use or bad
-// configuration) in `*exit_code`. Both outlive the parse.
-void AddServeCommand(CLI::App& app, int* exit_code);
+struct ServeFlags {
+  std::string config;  // path; empty = flags alone
+  ConfigOverrides overrides;
+  bool no_reflection = false;
+};
+
+// Returns the exit code: 0 drained and stopped, 1 failed, 2 wrong use or bad configuration.
+int RunServe(ServeFlags flags);
 
 }  // namespace bitrate
 
