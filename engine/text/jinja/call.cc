@@ -115,8 +115,11 @@ StatusOr<Value> Interpreter::CallMacro(const Macro& macro, const CallArgs& args)
   DepthScope depth(*this);
   RETURN_IF_ERROR(depth.Enter());
   Scope* scope = arena().New<Scope>(macro.scope);
+  const int64_t num_macros = num_macros_;
   RETURN_IF_ERROR(BindMacro(macro, args, scope));
-  return Capture(macro.def->body, scope);
+  StatusOr<Value> text = Capture(macro.def->body, scope);
+  Recycle(scope, num_macros);
+  return text;
 }
 
 Status Interpreter::BindMacro(const Macro& macro, const CallArgs& args, Scope* scope) {

@@ -1,5 +1,7 @@
 #include "engine/text/jinja/chars.h"
 
+#include <string.h>  // memmem
+
 namespace bitrate::jinja {
 
 Char CharAt(std::string_view text, size_t byte) {
@@ -20,7 +22,8 @@ Char CharAt(std::string_view text, size_t byte) {
 
 size_t CharBefore(std::string_view text, size_t byte) {
   for (size_t size = 1; size <= 4 && size <= byte; ++size) {
-    if (CharAt(text, byte - size).size == size) return byte - size;
+    const Char c = CharAt(text, byte - size);
+    if (c.code != Char::kInvalid && c.size == size) return byte - size;
   }
   return byte - 1;
 }
@@ -80,6 +83,15 @@ std::string_view StripSpace(std::string_view text, bool left, bool right) {
     end = start;
   }
   return text.substr(begin, end - begin);
+}
+
+size_t FindText(std::string_view text, std::string_view needle, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  if (needle.empty()) return from;
+  // glibc's memmem is linear; string_view::find is not.
+  const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
+  if (found == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
 }
 
 }  // namespace bitrate::jinja

@@ -26,6 +26,9 @@ bool IsLineBreak(uint32_t code);  // what str.splitlines splits at
 // text.strip() of one or both ends, as a byte range of `text`.
 std::string_view StripSpace(std::string_view text, bool left, bool right);
 
+// Where `needle` begins at or after byte `from`; npos when nowhere. Linear.
+size_t FindText(std::string_view text, std::string_view needle, size_t from);
+
 }  // namespace bitrate::jinja
 
 #endif  // BITRATE_ENGINE_TEXT_JINJA_CHARS_H_

@@ -135,7 +135,7 @@ StatusOr<bool> Contains(Runtime& runtime, const Value& container, const Value& i
   if (container.IsString()) {
     if (!item.IsString()) return InvalidArgument("'in <str>' needs a string on its left, got '{}'", TypeName(item));
     RETURN_IF_ERROR(runtime.Work(4 * container.str->size));
-    return container.text().find(item.text()) != std::string_view::npos;
+    return FindText(container.text(), item.text(), 0) != std::string_view::npos;
   }
   if (container.IsDict()) {
     if (!IsHashable(item)) return InvalidArgument("'{}' cannot be a key", TypeName(item));
@@ -189,7 +189,7 @@ StatusOr<bool> CompareWith(Runtime& runtime, Op op, const Value& a, const Value&
 bool IsHashable(const Value& value) {
   if (value.IsDict() || value.IsUndefined()) return value.IsUndefined();
   if (!value.IsList()) return true;
-  if (value.list->seq != Seq::kTuple) return value.list->seq != Seq::kList;
+  if (!value.list->IsTuple()) return value.list->seq == Seq::kRange || value.list->seq == Seq::kGenerator;
   // Tuples nest no deeper than the evaluator that built them, but may hold lists.
   return std::none_of(value.list->items, value.list->items + value.list->size,
                       [](const Value& item) { return item.IsDict() || (item.IsList() && !item.list->IsTuple()); });

@@ -92,12 +92,14 @@ Status Interpreter::LoopItems(const Stmt& stmt, Scope* scope, const Value& itera
   loop->size = items.size;
   if (stmt.test == nullptr) return OkStatus();
   std::vector<Value> passed;
+  Scope* const inner = arena().New<Scope>(scope);
   for (const Value& item : items) {
     RETURN_IF_ERROR(Step());
-    Scope* inner = arena().New<Scope>(scope);
+    const int64_t num_macros = num_macros_;
     RETURN_IF_ERROR(Assign(*stmt.target, item, inner));
     ASSIGN_OR_RETURN(const Value test, Eval(*stmt.test, inner));
     if (Truthy(test)) passed.push_back(item);
+    Recycle(inner, num_macros);
   }
   RETURN_IF_ERROR(Reserve(passed.size() * sizeof(Value)));
   loop->items = arena().Copy(passed);
@@ -115,14 +117,17 @@ Status Interpreter::RunLoop(const Stmt& stmt, Scope* scope, const Value& iterabl
   Value self;
   self.kind = Kind::kLoop;
   self.loop = loop;
+  Scope* inner = arena().New<Scope>(scope);
   for (; loop->index < loop->size; ++loop->index) {
     RETURN_IF_ERROR(Step());
-    Scope* inner = arena().New<Scope>(scope);
+    const int64_t num_macros = num_macros_;
     RETURN_IF_ERROR(Bind(template_.known.loop, self, inner));
     RETURN_IF_ERROR(Assign(*stmt.target, loop->items[loop->index], inner));
     RETURN_IF_ERROR(ExecBlock(stmt.body, inner));
     const Flow flow = std::exchange(flow_, Flow::kNormal);
     if (flow == Flow::kBreak) break;
+    Recycle(inner, num_macros);
+    if (inner->first != nullptr) inner = arena().New<Scope>(scope);
   }
   return OkStatus();
 }
@@ -168,17 +173,12 @@ Status Interpreter::ExecWith(const Stmt& stmt, Scope* scope) {
 }
 
 Status Interpreter::ExecMacro(const Stmt& stmt, Scope* scope) {
-  Value macro;
-  macro.kind = Kind::kMacro;
-  macro.macro = arena().New<Macro>(stmt.macro, scope);
-  return Bind(stmt.macro->name, macro, scope);
+  return Bind(stmt.macro->name, MakeMacro(stmt.macro, scope), scope);
 }
 
 Status Interpreter::ExecCallBlock(const Stmt& stmt, Scope* scope) {
   static constexpr Str kCaller = {"caller", 6, nullptr, 0};
-  Value caller;
-  caller.kind = Kind::kMacro;
-  caller.macro = arena().New<Macro>(stmt.macro, scope);
+  const Value caller = MakeMacro(stmt.macro, scope);
   const Expr& call = *stmt.value;
   ASSIGN_OR_RETURN(const Value callee, Eval(*call.a, scope));
   CallArgs args;
@@ -196,8 +196,32 @@ Status Interpreter::Bind(uint32_t name, const Value& value, Scope* scope) {
       return Step(seen / 16);
     }
   }
-  scope->first = arena().New<Binding>(name, value, scope->first);
+  Binding* binding = free_bindings_;
+  if (binding != nullptr) {
+    free_bindings_ = binding->next;
+  } else {
+    binding = arena().New<Binding>();
+  }
+  *binding = {name, value, scope->first};
+  scope->first = binding;
   return Step(seen / 16);
+}
+
+Value Interpreter::MakeMacro(const MacroDef* def, Scope* scope) {
+  ++num_macros_;
+  Value macro;
+  macro.kind = Kind::kMacro;
+  macro.macro = arena().New<Macro>(def, scope);
+  return macro;
+}
+
+void Interpreter::Recycle(Scope* scope, int64_t num_macros_before) {
+  if (num_macros_ != num_macros_before) return;
+  while (Binding* binding = scope->first) {
+    scope->first = binding->next;
+    binding->next = free_bindings_;
+    free_bindings_ = binding;
+  }
 }
 
 Status Interpreter::AssignTuple(const Expr& target, const Value& value, Scope* scope) {

@@ -40,6 +40,7 @@ StatusOr<Value> MapAttribute(Interpreter& in, const Items& items, const CallArgs
 StatusOr<Value> Map(Interpreter& in, const Value& value, const CallArgs& args) {
   DepthScope depth(in);
   RETURN_IF_ERROR(depth.Enter());
+  if (!Truthy(value)) return in.MakeList({}, Seq::kGenerator, false);  // whatever it is
   ASSIGN_OR_RETURN(const Items items, Iterate(in, value));
   const bool input = FromInput(value);
   if (args.positional.empty()) {
@@ -75,6 +76,7 @@ StatusOr<Value> Select(Interpreter& in, const Value& value, const CallArgs& args
     if (test == nullptr) return InvalidArgument("select and reject need the name of a test");
     rest = Rest(args, at + 1);
   }
+  if (!Truthy(value)) return in.MakeList({}, Seq::kGenerator, false);
   ASSIGN_OR_RETURN(const Items items, Iterate(in, value));
   std::vector<Value> kept;
   for (const Value& item : items) {

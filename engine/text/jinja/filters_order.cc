@@ -22,7 +22,13 @@ StatusOr<Value> Sort(Interpreter& in, const Value& value, const CallArgs& args) 
   ASSIGN_OR_RETURN(const Items items, Iterate(in, value));
   ASSIGN_OR_RETURN(const std::vector<Value> keys,
                    SortKeys(in, items.data, items.size, bound.Or(2, Value::None()), bound.Flag(1, false)));
-  ASSIGN_OR_RETURN(const std::vector<size_t> order, SortedOrder(in, keys, bound.Flag(0, false)));
+  // Jinja sorts by lists of attributes, so that equal keys need no order.
+  std::vector<Value> lists;
+  for (const Value& key : keys) {
+    ASSIGN_OR_RETURN(const Value list, in.MakeList({key}, Seq::kList, false));
+    lists.push_back(list);
+  }
+  ASSIGN_OR_RETURN(const std::vector<size_t> order, SortedOrder(in, lists, bound.Flag(0, false)));
   std::vector<Value> sorted;
   for (size_t i : order) sorted.push_back(items.data[i]);
   return in.MakeList(sorted, Seq::kList, FromInput(value));

@@ -126,6 +126,7 @@ StatusOr<Value> Indent(Interpreter& in, const Value& value, const CallArgs& args
 
 StatusOr<Value> Truncate(Interpreter& in, const Value& value, const CallArgs& args) {
   ASSIGN_OR_RETURN(const Bound bound, BindArgs(args, "truncate", {"length", "killwords", "end", "leeway"}, 0));
+  if (value.IsUndefined()) return in.Literal({});
   if (!value.IsString()) return InvalidArgument("truncate needs a string, got '{}'", TypeName(value));
   ASSIGN_OR_RETURN(const int64_t length, bound.Integer(0, 255));
   ASSIGN_OR_RETURN(const Value end, ToStr(in, bound.Or(2, in.Literal("..."))));

@@ -26,8 +26,9 @@ class PercentFormatter {
       if (percent < text_.size()) RETURN_IF_ERROR(Field());
     }
     const size_t given = args_.IsList() && args_.list->IsTuple() ? args_.list->size : 1;
-    const bool may_be_left = args_.IsDict() || (args_.IsList() && !args_.list->IsTuple());
-    if (used_ < given && !may_be_left) return InvalidArgument("not all arguments of '%' were used");
+    const bool mapping = args_.IsDict() || args_.IsUndefined() ||
+                         (args_.IsList() && args_.list->IsIndexable() && !args_.list->IsTuple());
+    if (used_ < given && !mapping) return InvalidArgument("not all arguments of '%' were used");
     RETURN_IF_ERROR(runtime_.Work(out_.size()));
     return runtime_.Finish(out_);
   }
@@ -60,6 +61,7 @@ class PercentFormatter {
     FormatSpec spec;
     RETURN_IF_ERROR(ParseSpec(&spec));
     if (spec.type == '%') {
+      if (text_[at_ - 2] != '%') return InvalidArgument("'%%' takes no flags");
       out_.Append("%", false);
       return OkStatus();
     }
@@ -103,7 +105,7 @@ class PercentFormatter {
     while (Peek() == 'l' || Peek() == 'h' || Peek() == 'L') ++at_;
     if (at_ >= text_.size()) return InvalidArgument("an incomplete '%' format");
     spec->type = text_[at_++];
-    static constexpr std::string_view kTextTypes = "sra";
+    static constexpr std::string_view kTextTypes = "sr";
     if (zero && spec->align == '\0' && kTextTypes.find(spec->type) == std::string_view::npos) {
       spec->align = '=';
       spec->fill.assign(1, '0');
@@ -118,7 +120,6 @@ class PercentFormatter {
         RETURN_IF_ERROR(AppendStr(runtime_, argument, &field));
         break;
       case 'r':
-      case 'a':
         RETURN_IF_ERROR(AppendRepr(runtime_, argument, &field));
         break;
       case 'c':
@@ -129,7 +130,7 @@ class PercentFormatter {
     }
     ASSIGN_OR_RETURN(const Value text, runtime_.Finish(field));
     Str shown = *text.str;
-    const bool cut = (spec.type == 's' || spec.type == 'r' || spec.type == 'a') && spec.precision >= 0;
+    const bool cut = (spec.type == 's' || spec.type == 'r') && spec.precision >= 0;
     if (cut) {
       const size_t end = ByteOfChar(shown.view(), static_cast<size_t>(spec.precision));
       ASSIGN_OR_RETURN(const Value part, runtime_.Slice(*text.str, 0, end));
@@ -227,6 +228,17 @@ class BraceFormatter {
     ASSIGN_OR_RETURN(Value value, Lookup(field));
     FormatSpec spec;
     RETURN_IF_ERROR(ParseSpec(spec_text, &spec));
+    const bool text = value.IsString() || conversion != '\0';
+    if (text && (spec.sign != '\0' || spec.separator != '\0' || spec.alternate || spec.align == '=')) {
+      if (spec.align != '=' || spec.fill != "0")
+        return InvalidArgument("a format of a string has an option of numbers");
+      spec.align = '<';  // {:05} pads a string on its right
+    }
+    const bool plain = conversion == '\0' && !value.IsString() && !value.IsNumber();
+    if (plain && !spec_text.empty()) return InvalidArgument("a '{}' takes no format", TypeName(value));
+    if (conversion == '\0' && value.kind == Kind::kBool && !spec_text.empty()) {
+      value = Value::Int(value.AsInt(), value.input);
+    }
     return Write(value, conversion, spec);
   }
 
@@ -236,6 +248,8 @@ class BraceFormatter {
     Value value;
     const std::optional<int64_t> index = ParseInteger(name, 10);
     if (name.empty() || index.has_value()) {
+      (name.empty() ? counted_ : numbered_) = true;
+      if (counted_ && numbered_) return InvalidArgument("a format mixes '{{}}' and '{{0}}'");
       const size_t place = name.empty() ? next_++ : static_cast<size_t>(*index);
       if (place >= args_.positional.size()) return InvalidArgument("a format asks for an argument that is not given");
       value = args_.positional[place];
@@ -297,14 +311,15 @@ class BraceFormatter {
 
   Status Write(Value value, char conversion, FormatSpec& spec) {
     TextBuilder field;
-    const bool number =
-        value.IsNumber() && conversion == '\0' && (value.kind != Kind::kBool || spec.type != '\0') && spec.type != 's';
+    const bool number = value.IsNumber() && conversion == '\0' && value.kind != Kind::kBool;
     if (number) {
-      if (spec.type == 'n') spec.type = 'd';
+      if (spec.type == 'n') spec.type = value.IsInteger() ? 'd' : 'g';
       static constexpr std::string_view kTypes = "dxXobeEfFgG%";
       if (spec.type != '\0' && kTypes.find(spec.type) == std::string_view::npos) {
         return InvalidArgument("a format has the unknown type '{}'", spec.type);
       }
+      const bool whole = spec.type == '\0' || std::string_view("dxXob").find(spec.type) != std::string_view::npos;
+      if (value.IsInteger() && whole && spec.precision >= 0) return InvalidArgument("an integer takes no precision");
       ASSIGN_OR_RETURN(const std::string digits, FormatNumber(value, spec));
       field.Append(digits, value.input);
     } else {
@@ -330,6 +345,7 @@ class BraceFormatter {
   const CallArgs& args_;
   size_t at_ = 0;
   size_t next_ = 0;
+  bool counted_ = false, numbered_ = false;  // fields seen so far
   TextBuilder out_;
 };
 

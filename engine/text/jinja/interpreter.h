@@ -80,6 +80,9 @@ class Interpreter : public Runtime {
   Status AssignTuple(const Expr& target, const Value& value, Scope* scope);
   Status AssignAttribute(const Expr& target, const Value& value, Scope* scope);
   Status Bind(uint32_t name, const Value& value, Scope* scope);
+  Value MakeMacro(const MacroDef* def, Scope* scope);
+  // Empties a scope that a turn of a loop or a macro is done with, unless a macro defined meanwhile may still see it.
+  void Recycle(Scope* scope, int64_t num_macros_before);
 
   // eval.cc
   StatusOr<Value> Eval(const Expr& expr, Scope* scope);
@@ -113,6 +116,8 @@ class Interpreter : public Runtime {
   const std::vector<Value> context_;
   const std::optional<std::tm> now_;
   TextBuilder* out_ = nullptr;
+  Binding* free_bindings_ = nullptr;
+  int64_t num_macros_ = 0;  // made so far
   Flow flow_ = Flow::kNormal;
   Value body_;  // what ExprKind::kBody stands for, read before anything can replace it
   int line_ = 1;

@@ -32,7 +32,7 @@ std::string JsonEscape(uint32_t code, bool ensure_ascii) {
       break;
   }
   if (code < 0x20) return fmt::format("\\u{:04x}", code);
-  if (!ensure_ascii || code < 0x80 || code == Char::kInvalid) return {};
+  if (!ensure_ascii || code < 0x7f || code == Char::kInvalid) return {};
   if (code < 0x10000) return fmt::format("\\u{:04x}", code);
   return fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10), 0xdc00 + ((code - 0x10000) & 0x3ff));
 }

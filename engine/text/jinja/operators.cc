@@ -51,7 +51,7 @@ StatusOr<Value> IntArithmetic(Op op, int64_t a, int64_t b, bool input) {
       return IntPower(a, b, input);
     case Op::kDivide:
       if (b == 0) return DividedByZero();
-      return Value::Float(static_cast<double>(a) / static_cast<double>(b), input);
+      return Value::Float(static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)), input);
     default: {
       if (b == 0) return DividedByZero();
       if (b == -1) {  // the one quotient that overflows
@@ -153,7 +153,7 @@ StatusOr<Value> Arithmetic(Runtime& runtime, Op op, const Value& a, const Value&
     if (IsRepeatable(a) && b.IsInteger()) return Repeat(runtime, a, b.AsInt());
     if (IsRepeatable(b) && a.IsInteger()) return Repeat(runtime, b, a.AsInt());
   }
-  if (op == Op::kModulo && a.IsString() && !b.IsUndefined()) return FormatPercent(runtime, *a.str, b);
+  if (op == Op::kModulo && a.IsString()) return FormatPercent(runtime, *a.str, b);
   return Unsupported(op, a, b);
 }
 

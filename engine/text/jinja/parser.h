@@ -44,6 +44,7 @@ class Parser {
   StatusOr<Stmt*> ParseCallBlock();
   StatusOr<Stmt*> ParseFilterBlock();
   StatusOr<Stmt*> ParseScope(std::string_view end_name);
+  StatusOr<Stmt*> ParsePrint();
   StatusOr<Stmt*> ParseLoopControl(StmtKind kind);
   Status ParseSignature(std::vector<Parameter>* parameters);
   Status ParseMacroBody(MacroDef* macro, std::string_view end_name);

@@ -2,6 +2,15 @@
 #include "engine/text/jinja/parser.h"
 
 namespace bitrate::jinja {
+namespace {
+
+bool Binds(const Expr& target, uint32_t name) {  // no deeper than the parser went
+  if (target.kind == ExprKind::kName) return target.name == name;
+  return std::any_of(target.items, target.items + target.num_items,
+                     [name](const Expr* item) { return Binds(*item, name); });
+}
+
+}  // namespace
 
 StatusOr<Block> Parser::ParseBlock(Names end_names) {
   std::vector<Stmt*> items;
@@ -64,6 +73,7 @@ StatusOr<Stmt*> Parser::ParseStatement() {
   if (name == "call") return ParseCallBlock();
   if (name == "filter") return ParseFilterBlock();
   if (name == "generation") return ParseScope("endgeneration");
+  if (name == "print") return ParsePrint();
   if (name == "break") return ParseLoopControl(StmtKind::kBreak);
   if (name == "continue") return ParseLoopControl(StmtKind::kContinue);
   return Fail(fmt::format("unknown tag '{}'", name.substr(0, 40)));
@@ -119,6 +129,7 @@ StatusOr<Stmt*> Parser::ParseFor() {
   Stmt* loop = MakeStmt(StmtKind::kFor, Current().line);
   Skip();
   ASSIGN_OR_RETURN(loop->target, ParseTarget(false, "in"));
+  if (Binds(*loop->target, out_.known.loop)) return Fail("a loop cannot assign to 'loop'");
   RETURN_IF_ERROR(ExpectName("in"));
   ASSIGN_OR_RETURN(loop->value, ParseTuple(false, false, "recursive"));
   if (SkipIfName("if")) {
@@ -270,6 +281,23 @@ StatusOr<Stmt*> Parser::ParseScope(std::string_view end_name) {
   const int loops = std::exchange(loops_, 0);
   ASSIGN_OR_RETURN(statement->body, ParseBodyAndEnd(end_name));
   loops_ = loops;
+  return statement;
+}
+
+// {% print a, b %} is {{ a ~ b }}.
+StatusOr<Stmt*> Parser::ParsePrint() {
+  Stmt* statement = MakeStmt(StmtKind::kOutput, Current().line);
+  Skip();
+  std::vector<Expr*> items;
+  while (Current().type != TokenType::kBlockEnd) {
+    if (!items.empty()) RETURN_IF_ERROR(ExpectOperator(","));
+    ASSIGN_OR_RETURN(Expr * item, ParseExpression());
+    items.push_back(item);
+  }
+  Expr* joined = MakeExpr(ExprKind::kConcat, statement->line);
+  joined->items = out_.arena.Copy(items);
+  joined->num_items = static_cast<uint32_t>(items.size());
+  ASSIGN_OR_RETURN(statement->value, Checked(joined));
   return statement;
 }
 

@@ -1,8 +1,6 @@
 // Methods that make a changed copy of a string.
 #include "engine/text/jinja/string_methods.h"
 
-#include <string.h>  // memmem
-
 #include <algorithm>
 
 #include "engine/text/jinja/chars.h"
@@ -193,15 +191,6 @@ StatusOr<Value> Strip(Interpreter& in, const Str& text, const Value* chars, bool
   const size_t begin = kept.empty() ? 0 : static_cast<size_t>(kept.data() - text.data);
   RETURN_IF_ERROR(in.Work(text.size - kept.size()));
   return in.Slice(text, begin, begin + kept.size());
-}
-
-size_t FindText(std::string_view text, std::string_view needle, size_t from) {
-  if (from > text.size()) return std::string_view::npos;
-  if (needle.empty()) return from;
-  // glibc's memmem is linear; string_view::find is not.
-  const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
-  if (found == nullptr) return std::string_view::npos;
-  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
 }
 
 StatusOr<Value> Replace(Interpreter& in, const Str& text, const Str& from, const Str& to, int64_t count) {

@@ -23,9 +23,6 @@ StatusOr<std::vector<Value>> SplitLines(Interpreter& in, const Str& text, bool k
 bool IsLowerText(std::string_view text);
 bool IsUpperText(std::string_view text);
 
-// Where `needle` begins at or after byte `from`; npos when nowhere. Linear.
-size_t FindText(std::string_view text, std::string_view needle, size_t from);
-
 // string_split.cc
 FilterFn FindSplitMethod(std::string_view name);
 // string_search.cc

@@ -26,8 +26,8 @@ StatusOr<Value> SplitSpace(Interpreter& in, const Str& text, int64_t limit) {
   while (true) {
     at = text.size - StripSpace(text.view().substr(at), true, false).size();
     if (at == text.size) break;
-    if (limit-- == 0) {  // the rest, without the space at its end
-      RETURN_IF_ERROR(pieces.Add(at, StripSpace(text.view(), false, true).size()));
+    if (limit-- == 0) {
+      RETURN_IF_ERROR(pieces.Add(at, text.size));
       break;
     }
     size_t end = at;
@@ -48,8 +48,8 @@ StatusOr<Value> SplitSpaceFromRight(Interpreter& in, const Str& text, int64_t li
   while (true) {
     end = StripSpace(text.view().substr(0, end), false, true).size();
     if (end == 0) break;
-    if (limit-- == 0) {  // the rest, without the space at its start
-      RETURN_IF_ERROR(pieces.Add(text.size - StripSpace(text.view(), true, false).size(), end));
+    if (limit-- == 0) {
+      RETURN_IF_ERROR(pieces.Add(0, end));
       break;
     }
     size_t begin = end;

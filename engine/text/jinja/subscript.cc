@@ -72,11 +72,9 @@ struct SliceRange {
   }
 };
 
+bool IsSliceIndex(const Value& value) { return value.IsNone() || value.IsInteger(); }
+
 StatusOr<SliceRange> ResolveSlice(const Value& start, const Value& stop, const Value& step, int64_t size) {
-  const Value* const parts[] = {&start, &stop, &step};
-  for (const Value* part : parts) {
-    if (!part->IsNone() && !part->IsInteger()) return InvalidArgument("slice indices must be integers or none");
-  }
   SliceRange range = {0, size, 1};
   if (!step.IsNone()) range.step = step.AsInt();
   if (range.step == 0) return InvalidArgument("slice step cannot be zero");
@@ -190,6 +188,10 @@ StatusOr<Value> GetItem(Runtime& runtime, const Value& object, const Value& inde
 StatusOr<Value> GetSlice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
                          const Value& step) {
   if (object.IsUndefined()) return UndefinedError(object);
+  // Real errors, though Jinja's constant folding makes undefineds of some literals: `none[1:]` prints nothing.
+  if (!IsSliceIndex(start) || !IsSliceIndex(stop) || !IsSliceIndex(step)) {
+    return InvalidArgument("slice indices must be integers or none");
+  }
   if (object.IsString()) return SliceString(runtime, *object.str, start, stop, step);
   if (!object.IsList() || !object.list->IsIndexable()) {
     return InvalidArgument("'{}' cannot be sliced", TypeName(object));
@@ -200,7 +202,12 @@ StatusOr<Value> GetSlice(Runtime& runtime, const Value& object, const Value& sta
   RETURN_IF_ERROR(runtime.Reserve(count * sizeof(Value)));
   std::vector<Value> items(count);
   for (size_t i = 0; i < count; ++i) items[i] = list.items[range.start + static_cast<int64_t>(i) * range.step];
-  return runtime.MakeList(items, list.IsTuple() ? Seq::kTuple : Seq::kList, object.input);
+  if (list.seq != Seq::kRange) return runtime.MakeList(items, list.IsTuple() ? Seq::kTuple : Seq::kList, object.input);
+  ASSIGN_OR_RETURN(const Value part, runtime.MakeList(items, Seq::kRange, object.input));
+  part.list->start = list.start + range.start * list.step;
+  part.list->stop = list.start + range.stop * list.step;
+  part.list->step = list.step * range.step;
+  return part;
 }
 
 StatusOr<Value> GetPath(Runtime& runtime, const Value& object, const Value& path) {

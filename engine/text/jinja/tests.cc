@@ -104,10 +104,12 @@ StatusOr<bool> OfText(Interpreter& in, const Value& value, const CallArgs&) {
 }
 
 StatusOr<bool> IsFilterName(Interpreter&, const Value& value, const CallArgs&) {
+  if (!IsHashable(value)) return InvalidArgument("'{}' is no name", TypeName(value));
   return value.IsString() && FindFilter(value.text()) != nullptr;
 }
 
 StatusOr<bool> IsTestName(Interpreter&, const Value& value, const CallArgs&) {
+  if (!IsHashable(value)) return InvalidArgument("'{}' is no name", TypeName(value));
   return value.IsString() && FindTest(value.text()) != nullptr;
 }
 

@@ -62,6 +62,14 @@ const char* Map(uint32_t code, Case to, uint32_t* mapped) {
   return nullptr;
 }
 
+// Folding is the lower case of the upper case, but for the dotless i and Cherokee, which folds to its capitals.
+void AppendFolded(std::string_view character, uint32_t code, std::string* out) {
+  const bool cherokee = (code >= 0x13a0 && code < 0x1400) || (code >= 0xab70 && code < 0xabc0);
+  std::string upper;
+  AppendCased(character, 0, code == 0x131 ? Case::kLower : Case::kUpper, &upper);
+  for (size_t at = 0; at < upper.size();) at += AppendCased(upper, at, cherokee ? Case::kUpper : Case::kLower, out);
+}
+
 }  // namespace
 
 size_t AppendCased(std::string_view text, size_t byte, Case to, std::string* out) {
@@ -82,14 +90,14 @@ size_t AppendCased(std::string_view text, size_t byte, Case to, std::string* out
     out->push_back(text[byte]);
     return 1;
   }
-  if (to == Case::kFold && c.code == 0xdf) {
-    out->append("ss");
+  if (to == Case::kFold) {
+    AppendFolded(text.substr(byte, c.size), c.code, out);
     return c.size;
   }
   uint32_t mapped = c.code;
   if (to == Case::kLower && c.code == 0x3a3) {
     mapped = IsFinalSigma(text, byte) ? 0x3c2 : 0x3c3;
-  } else if (const char* special = Map(c.code, to == Case::kFold ? Case::kLower : to, &mapped)) {
+  } else if (const char* special = Map(c.code, to, &mapped)) {
     out->append(special);
     return c.size;
   }

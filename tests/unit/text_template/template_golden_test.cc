@@ -40,5 +40,33 @@ TEST(TemplateGolden, EveryRow) {
   EXPECT_EQ(num_errors, meta.at("error_rows").get<int>());
 }
 
+// Thousands of small templates, rendered by Jinja2 itself.
+TEST(TemplateGolden, EveryExtraRow) {
+  const std::string dir = BITRATE_GOLDEN_DIR "/templates_extra/";
+  const auto context = nlohmann::ordered_json::parse(ReadText(dir + "context.json"));
+  const std::vector<nlohmann::ordered_json> rows = ReadLines(dir + "cases.jsonl");
+  EXPECT_GT(rows.size(), 3000u);
+  for (const auto& row : rows) {
+    const std::string source = row.at("source");
+    SCOPED_TRACE(source);
+    RenderInput input;
+    input.messages = context.at("messages");
+    input.tools = context.at("tools");
+    input.variables = {{"bos_token", "<s>"}, {"eos_token", "</s>"}};
+    input.now = GoldenNow();
+    const auto parsed = ChatTemplate::Parse(source);
+    const StatusOr<Rendered> rendered = parsed.ok() ? (*parsed)->Render(input) : parsed.status();
+    if (row.contains("expected")) {
+      ASSERT_TRUE(rendered.ok()) << rendered.status();
+      EXPECT_EQ(rendered->text, row.at("expected").get<std::string>());
+      continue;
+    }
+    ASSERT_FALSE(rendered.ok()) << rendered->text;
+    if (row.at("error").at("from_raise_exception").get<bool>()) {
+      EXPECT_EQ(ToStd(rendered.status().message()), row.at("error").at("message").get<std::string>());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bitrate
