@@ -121,7 +121,9 @@ class Reader {
 
   void Report(const YAML::Node& node, const std::string& path, std::string description) {
     if (gave_up_) return;
-    const int line = node.Mark().line >= 0 ? node.Mark().line + 1 : source_->LineOf(path);
+    // The mark of a value that is not there is wherever the parser went next.
+    const bool has_mark = node.Mark().line >= 0 && !node.IsNull();
+    const int line = has_mark ? node.Mark().line + 1 : source_->LineOf(path);
     problems_->push_back({line, path, std::move(description)});
   }
 

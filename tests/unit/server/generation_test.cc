@@ -364,10 +364,11 @@ TEST_F(GenerationTest, CompareGoesOnWithoutAFailedVariant) {
   request.context = Request().context;
   request.prompt = std::vector<int32_t>{1};
   request.variants = {"int8", "int4"};
+  request.max_tokens = 4;
   auto recorder = std::make_shared<CompareRecorder>();
   StartCompare(service_.get(), request, recorder);
   recorder->Wait();
-  ASSERT_TRUE(recorder->status->ok());
+  ASSERT_TRUE(recorder->status->ok()) << *recorder->status;
   EXPECT_EQ(recorder->num_failed, 1);
   EXPECT_EQ(recorder->results[1].error.code(), StatusCode::kUnavailable);
 }
