@@ -47,13 +47,20 @@ StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const TlsSett
   return grpc::SslServerCredentials(options);
 }
 
-// Reflection v1alpha for one server. (The library's own switch is for the whole process.)
+// Reflection v1alpha for one server, or none: a program that links the library gets it on every server by itself.
 class ReflectionOption final : public grpc::ServerBuilderOption {
  public:
+  explicit ReflectionOption(bool enabled) : enabled_(enabled) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+    auto own = std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    const std::string name = own->name();
+    std::erase_if(*plugins, [&](const auto& plugin) { return plugin->name() == name; });
+    if (enabled_) plugins->push_back(std::move(own));
   }
+
+ private:
+  const bool enabled_;
 };
 
 struct OneServer {
@@ -86,8 +93,8 @@ Status StartOne(const ServerSettings& settings, const Address& address, std::vec
     names.insert(names.end(), {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                                "grpc.reflection.v1alpha.ServerReflection"});
     out->services.push_back(MakeReflectionV1(names));
-    builder.SetOption(std::make_unique<ReflectionOption>());
   }
+  builder.SetOption(std::make_unique<ReflectionOption>(settings.reflection));
   builder.AddListeningPort(address.ToString(), std::move(credentials), &out->port);
   for (const auto& service : out->services) builder.RegisterService(service.get());
   out->server = builder.BuildAndStart();
