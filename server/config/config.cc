@@ -88,10 +88,6 @@ StatusOr<ServerSettings> Build(pb::ServerConfig config, ConfigSource source, std
 
 }  // namespace
 
-std::string Address::ToString() const {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
-}
-
 std::optional<Address> ParseAddress(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return std::nullopt;
