@@ -24,14 +24,14 @@ class WeightStore;  // engine/model/weight_store.h: shares equal prepared tensor
 // Activations of one step for up to max_rows rows. Allocated once.
 struct StepWorkspace {
   int64_t max_rows = 0;
-  AlignedBuffer<float> x;        // [max_rows, hidden] residual stream
-  AlignedBuffer<float> normed;   // [max_rows, hidden]
-  AlignedBuffer<float> qkv;      // [max_rows, (H + 2 Hkv) * D]
-  AlignedBuffer<float> attn;     // [max_rows, H * D]
-  AlignedBuffer<float> delta;    // [max_rows, hidden]
-  AlignedBuffer<float> gate_up;  // [max_rows, 2 * inter]
-  AlignedBuffer<float> act;      // [max_rows, inter]
-  AlignedBuffer<float> gathered; // [max_rows, hidden] rows picked for the head
+  AlignedBuffer<float> x;         // [max_rows, hidden] residual stream
+  AlignedBuffer<float> normed;    // [max_rows, hidden]
+  AlignedBuffer<float> qkv;       // [max_rows, (H + 2 Hkv) * D]
+  AlignedBuffer<float> attn;      // [max_rows, H * D]
+  AlignedBuffer<float> delta;     // [max_rows, hidden]
+  AlignedBuffer<float> gate_up;   // [max_rows, 2 * inter]
+  AlignedBuffer<float> act;       // [max_rows, inter]
+  AlignedBuffer<float> gathered;  // [max_rows, hidden] rows picked for the head
   ScratchArena scratch;
   uint64_t bytes() const;
 };
@@ -42,7 +42,7 @@ class DecoderModel {
 
   struct LoadOptions {
     Precision precision;
-    int64_t max_context = 0;        // 0 = config.max_positions
+    int64_t max_context = 0;  // 0 = config.max_positions
     ProgressFn progress;
   };
   // FAILED_PRECONDITION for an unsupported switch, INVALID_ARGUMENT / NOT_FOUND naming tensor, got and wanted shape.

@@ -18,23 +18,39 @@ constexpr uint64_t kSourceGroup = 32;       // of Q4_0, Q4_1, Q4_K sub-blocks an
 uint64_t CeilDiv(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 uint64_t RoundUp(uint64_t a, uint64_t step) { return CeilDiv(a, step) * step; }
 
+// What the storage of a matrix means for its packed form.
+struct Source {
+  bool four_bit_grid = false, eight_bit_grid = false;
+  double kept_bits = 0;  // of a weight whose 4-bit grid is kept, scales included
+};
+
+Source Describe(const TensorInfo& info) {
+  Source source;
+  source.four_bit_grid = IsFourBitGrid(info.format);
+  source.eight_bit_grid = IsEightBitGrid(info.format);
+  const QuantFormat& format = GetQuantFormat(info.format);
+  // Blocks of one group move as they are. Super-blocks hold products of scales, which take f32 planes of scale and
+  // minimum.
+  const bool super_block = format.block_elements > static_cast<int>(kSourceGroup);
+  source.kept_bits = super_block ? 4 + 64.0 / kSourceGroup : format.bits_per_weight;
+  return source;
+}
+
 // Bytes of one packed row of K weights.
-uint64_t Int4RowBytes(uint64_t k, const Precision& precision, QuantFormatId source) {
-  const bool keeps_grid = precision.keep_source_grid && IsFourBitGrid(source);
+uint64_t Int4RowBytes(uint64_t k, const Precision& precision, const Source& source) {
+  if (precision.keep_source_grid && source.four_bit_grid) {
+    return static_cast<uint64_t>(static_cast<double>(RoundUp(k, kSourceGroup)) * source.kept_bits / 8);
+  }
   uint64_t group = static_cast<uint64_t>(std::max(precision.group_size, 1));
-  uint64_t scale = 2, offset = precision.offset == Int4Offset::kZero ? 1 : precision.offset == Int4Offset::kMin ? 2 : 0;
-  if (keeps_grid) {
-    group = kSourceGroup;
-    scale = source == QuantFormatId::kQ4_K ? 4 : 2;
-    offset = source == QuantFormatId::kQ4_0 ? 0 : scale;
-  } else if (precision.keep_source_grid) {
+  uint64_t offset = precision.offset == Int4Offset::kZero ? 1 : precision.offset == Int4Offset::kMin ? 2 : 0;
+  if (precision.keep_source_grid) {  // no grid to keep: what plain int4 means then
     group = 64;
     offset = 0;
   }
-  return RoundUp(k, 32) / 2 + CeilDiv(k, group) * (scale + offset);
+  return RoundUp(k, 32) / 2 + CeilDiv(k, group) * (2 + offset);
 }
 
-uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, QuantFormatId source) {
+uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, const Source& source) {
   switch (precision.kind) {
     case Precision::Kind::kFp32:
       return RoundUp(k, 16) * 4;
@@ -47,7 +63,7 @@ uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, QuantF
     case Precision::Kind::kInt8:
       break;
   }
-  const bool keeps_grid = is_head && IsEightBitGrid(source);
+  const bool keeps_grid = is_head && source.eight_bit_grid;
   return RoundUp(k, 64) + (keeps_grid ? CeilDiv(k, kSourceGroup) * 2 : sizeof(float));
 }
 
@@ -55,7 +71,7 @@ class Estimator {
  public:
   Estimator(const Checkpoint& checkpoint, const Precision& precision) : precision_(precision) {
     for (const TensorInfo& info : checkpoint.tensors()) {
-      if (info.is_weight) formats_.emplace(info.canonical_name, info.format);
+      if (info.is_weight) sources_.emplace(info.canonical_name, Describe(info));
     }
   }
 
@@ -67,8 +83,8 @@ class Estimator {
   uint64_t Linear(std::initializer_list<Part> parts, int64_t k, bool is_head = false) const {
     uint64_t bytes = 0, rows = 0, row_bytes = 0;
     for (const Part& part : parts) {
-      const auto it = formats_.find(part.name + ".weight");
-      const QuantFormatId source = it == formats_.end() ? QuantFormatId::kF32 : it->second;
+      const auto it = sources_.find(part.name + ".weight");
+      const Source source = it == sources_.end() ? Source() : it->second;
       const uint64_t own = RowBytesOf(static_cast<uint64_t>(k), precision_, is_head, source);
       if (own != row_bytes) {
         bytes += RoundUp(rows, kPanelRows) * row_bytes;
@@ -82,7 +98,7 @@ class Estimator {
 
  private:
   const Precision& precision_;
-  std::map<std::string, QuantFormatId> formats_;
+  std::map<std::string, Source> sources_;
 };
 
 }  // namespace

@@ -46,13 +46,14 @@ struct ModelConfig {
   bool attention_bias = false;         // q, k, v
   bool attention_output_bias = false;  // o
   bool mlp_bias = false;
-  int64_t sliding_window = 0;          // 0 = none
+  int64_t sliding_window = 0;  // 0 = none
   RopeConfig rope;
-  std::vector<int32_t> eos_ids;        // config.json, generation_config.json and GGUF eos/eot/eom, united
+  std::vector<int32_t> eos_ids;  // config.json, generation_config.json and GGUF eos/eot/eom, united
   int32_t bos_id = -1;
 };
 
-// Both config.json styles ("rope_parameters"/"dtype" of transformers 5, "rope_theta"/"rope_scaling"/"torch_dtype" of 4).
+// Both config.json styles ("rope_parameters"/"dtype" of transformers 5, "rope_theta"/"rope_scaling"/"torch_dtype" of
+// 4).
 StatusOr<ModelConfig> ParseModelConfig(const nlohmann::json& config);
 
 }  // namespace bitrate

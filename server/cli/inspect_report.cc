@@ -58,12 +58,12 @@ void DescribeText(const Checkpoint& checkpoint, InspectReport& report) {
   }
 }
 
-// The storage format of the first body matrix: what plain int4 keeps or not.
-QuantFormatId BodyFormat(const Checkpoint& checkpoint) {
+// The first body matrix: its storage decides what plain int4 keeps.
+const TensorInfo* FirstBodyMatrix(const Checkpoint& checkpoint) {
   for (const TensorInfo& info : checkpoint.tensors()) {
-    if (info.is_weight && info.canonical_name == "model.layers.0.self_attn.q_proj.weight") return info.format;
+    if (info.is_weight && info.canonical_name == "model.layers.0.self_attn.q_proj.weight") return &info;
   }
-  return QuantFormatId::kF32;
+  return nullptr;
 }
 
 // Prepares one panel of zeros as the first body matrix would be: it names the kernels without touching weights.
@@ -72,7 +72,7 @@ StatusOr<LinearInfo> ProbeKernel(const Checkpoint& checkpoint, const ModelConfig
   constexpr int64_t kRows = 64;
   WeightMatrix matrix;
   matrix.name = "probe";
-  matrix.format = BodyFormat(checkpoint);
+  if (const TensorInfo* body = FirstBodyMatrix(checkpoint); body != nullptr) matrix.format = body->format;
   matrix.n = kRows;
   matrix.k = config.hidden_size;
   if (matrix.k % GetQuantFormat(matrix.format).block_elements != 0) {
