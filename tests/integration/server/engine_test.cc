@@ -44,7 +44,7 @@ class EngineTest : public ServerFixture {
 };
 
 TEST_F(EngineTest, GoldenModelAtSeveralPrecisions) {
-  StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied", {"fp32", "int8"}));
+  ASSERT_NO_FATAL_FAILURE(StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied/model", {"fp32", "int8"})));
   const std::vector<int32_t> first = Greedy("fp32", {1, 5, 9}, 6);
   EXPECT_EQ(first.size(), 6u);
   EXPECT_EQ(Greedy("fp32", {1, 5, 9}, 6), first);
@@ -53,7 +53,7 @@ TEST_F(EngineTest, GoldenModelAtSeveralPrecisions) {
 
 // Promise 2 as a client sees it: company changes nothing.
 TEST_F(EngineTest, SameAnswerInCompany) {
-  StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied", {"fp32"}));
+  ASSERT_NO_FATAL_FAILURE(StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied/model", {"fp32"})));
   const std::vector<int32_t> alone = Greedy("fp32", {1, 5, 9, 2}, 8);
   std::vector<std::thread> company;
   for (int i = 0; i < 6; ++i) {
@@ -65,7 +65,7 @@ TEST_F(EngineTest, SameAnswerInCompany) {
 
 // Score gives the bits that Generate reports for the same tokens.
 TEST_F(EngineTest, ScoreEqualsGenerateToTheBit) {
-  StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied", {"fp32"}));
+  ASSERT_NO_FATAL_FAILURE(StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied/model", {"fp32"})));
   v1::GenerateRequest request = Request({1, 5, 9});
   request.mutable_sampling()->set_temperature(0);
   request.mutable_stop()->set_max_tokens(5);
@@ -91,7 +91,7 @@ TEST_F(EngineTest, ScoreEqualsGenerateToTheBit) {
 
 // Promise 5: what requests were charged is what the pool clocked, to float tolerance (waste and warm-up apart).
 TEST_F(EngineTest, ChargesStayWithinWhatThePoolClocked) {
-  StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied", {"fp32"}));
+  ASSERT_NO_FATAL_FAILURE(StartReal(WithModel(BITRATE_GOLDEN_DIR "/arch/llama_tied/model", {"fp32"})));
   const double before = server_->registry()->Acquire("m", "fp32")->instance->LeasedSeconds();
   double charged = 0;
   for (int i = 0; i < 5; ++i) {
