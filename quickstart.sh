@@ -28,7 +28,7 @@ prepare() {
   fetch_onednn
   fetch_model
   say "Building (release; a first build takes minutes, later ones seconds)"
-  if [ -e "$BUILD/release/build.ninja" ]; then build_preset release; else build_preset release -DBITRATE_TESTS=OFF; fi
+  if [ -e "$BUILD/release/build.ninja" ]; then build_preset release bitrate; else build_preset release bitrate -DBITRATE_TESTS=OFF; fi
 }
 
 stop_server() {

