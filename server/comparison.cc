@@ -14,6 +14,7 @@ namespace bitrate {
 namespace {
 
 constexpr int64_t kMaxCompareTokens = 4096;
+constexpr int64_t kDefaultCompareTokens = 64;
 
 // Precision::Kind is ordered from the most precise.
 int Rank(const VariantSnapshot& variant) {
@@ -63,8 +64,9 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
  private:
   Status Prepare() {
     RETURN_IF_ERROR(ValidateTarget({request_.model, "", "", ""}, request_.context));
-    if (request_.max_tokens < 1 || request_.max_tokens > kMaxCompareTokens) {
-      return FieldError("max_tokens", fmt::format("got {}, wanted 1 to {}", request_.max_tokens, kMaxCompareTokens));
+    const int64_t asked = request_.max_tokens.value_or(kDefaultCompareTokens);
+    if (asked < 1 || asked > kMaxCompareTokens) {
+      return FieldError("max_tokens", fmt::format("got {}, wanted 1 to {}", asked, kMaxCompareTokens));
     }
     GenerationRequest checked;  // the prompt's own checks
     checked.prompt = request_.prompt;
@@ -123,15 +125,16 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
     call_ = *std::move(call);
     result_.precision = call_->route.precision;
     const int64_t room = call_->variant->instance->max_context() - static_cast<int64_t>(prompt_.size());
-    if (room < request_.max_tokens) {
+    const int64_t wanted = request_.max_tokens.value_or(std::clamp<int64_t>(room, 1, kDefaultCompareTokens));
+    if (room < wanted) {
       return Fail(FieldError("max_tokens",
-                             fmt::format("the prompt's {} tokens leave room for {}, got {}", prompt_.size(),
-                                         std::max<int64_t>(room, 0), request_.max_tokens),
+                             fmt::format("the prompt's {} tokens leave room for {}, wanted {}", prompt_.size(),
+                                         std::max<int64_t>(room, 0), wanted),
                              "CONTEXT_LENGTH"));
     }
     SequenceSpec spec = MakeSpec(prompt_);
     spec.sampling.temperature = 0;
-    spec.stop.max_tokens = static_cast<int>(request_.max_tokens);
+    spec.stop.max_tokens = static_cast<int>(wanted);
     spec.stop.ignore_eos = request_.ignore_eos;
     spec.logprobs.output_top_n = 0;
     // A prefix another request left would make this variant's latency look better than the others'.

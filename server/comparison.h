@@ -21,7 +21,7 @@ struct CompareCallRequest {
   Prompt prompt;
   std::vector<std::string> variants;  // empty = every ready one
   std::string reference_variant;      // empty = the model's, else the most precise
-  int64_t max_tokens = 64;
+  std::optional<int64_t> max_tokens;  // unset = 64, or what the context leaves
   std::optional<bool> add_special_tokens;
   bool ignore_eos = false;
 };
