@@ -22,6 +22,23 @@ uint64_t KvBytesPerToken(const ModelConfig& config, const Precision& precision) 
   return 2 * static_cast<uint64_t>(config.num_layers * config.num_kv_heads * config.head_dim) * element;
 }
 
+// The pool for work that is no engine's: a turn for each Run, so that loading a variant takes its fair share of the
+// cores and the steps of serving variants come in between.
+class TurnParallel final : public Parallel {
+ public:
+  TurnParallel(ComputePool* pool, std::string name) : pool_(pool), client_(pool->Register(std::move(name))) {}
+  ~TurnParallel() override { pool_->Unregister(client_); }
+  int num_workers() const override { return pool_->num_workers(); }
+  void Run(absl::FunctionRef<void(int worker)> fn) override {
+    ComputePool::Lease lease = pool_->Acquire(client_);
+    lease.Run(fn);
+  }
+
+ private:
+  ComputePool* const pool_;
+  const ComputePool::ClientId client_;
+};
+
 class EngineLoader final : public ModelLoader {
  public:
   EngineLoader(ComputePool* pool, const Clock* clock, std::unique_ptr<Backend> backend)
@@ -93,8 +110,7 @@ class EngineLoader final : public ModelLoader {
   }
 
  private:
-  // Weights are prepared on the pool, as one long step: other variants' steps wait for it, which loading while serving
-  // costs. `max_context` unset means what the KV budget holds, at most the model's.
+  // `max_context` unset means what the KV budget holds, at most the model's.
   StatusOr<std::shared_ptr<const DecoderModel>> LoadDecoder(const ModelResources& model,
                                                             const VariantSettings& settings, const Precision& precision,
                                                             const ProgressFn& progress) {
@@ -109,13 +125,8 @@ class EngineLoader final : public ModelLoader {
           static_cast<int64_t>(std::clamp<uint64_t>(tokens, 1, static_cast<uint64_t>(config.max_positions)));
     }
     options.progress = progress;
-    const ComputePool::ClientId client = pool_->Register("load " + model.name + ":" + settings.name);
-    auto decoder = [&] {
-      ComputePool::Lease lease = pool_->Acquire(client);
-      return DecoderModel::Load(*model.checkpoint, *backend_, lease, model.weights.get(), options);
-    }();
-    pool_->Unregister(client);
-    return decoder;
+    TurnParallel parallel(pool_, "load " + model.name + ":" + settings.name);
+    return DecoderModel::Load(*model.checkpoint, *backend_, parallel, model.weights.get(), options);
   }
 
   ComputePool* const pool_;

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "engine/base/limits.h"
 #include "server/api_error.h"
 #include "server/api_keys.h"
 #include "server/generation.h"
@@ -60,7 +61,8 @@ CallInfo ReadCallInfo(const ServiceEnv& env, grpc::CallbackServerContext* contex
   call.service = service;
   call.request.api = "grpc";
   call.request.method = method;
-  call.request.request_id = wanted_id.empty() ? DrawId() : wanted_id;
+  // One byte over the limit is enough for the check that refuses it; the rest would only fill the log.
+  call.request.request_id = wanted_id.empty() ? DrawId() : wanted_id.substr(0, limits::kMaxIdBytes + 1);
   call.request.arrival = env.generation->context().clock->Now();
   call.request.deadline = ToMonotonic(context->deadline(), call.request.arrival);
   call.request.peer = context->peer();
