@@ -88,6 +88,7 @@ std::string_view StripSpace(std::string_view text, bool left, bool right) {
 size_t FindText(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;
+  if (text.empty()) return std::string_view::npos;  // memmem may not be given a null pointer
   // glibc's memmem is linear; string_view::find is not.
   const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
   if (found == nullptr) return std::string_view::npos;
