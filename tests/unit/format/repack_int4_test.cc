@@ -46,7 +46,9 @@ void ExpectExact(const WeightMatrix& matrix, int64_t begin, int64_t end) {
   std::vector<float> want(count), got(count);
   DecodeRows(matrix, begin, end, want.data());
   Dequantize(packed, got.data());
-  if (count > 0) EXPECT_EQ(std::memcmp(want.data(), got.data(), count * sizeof(float)), 0);
+  if (count > 0) {
+    EXPECT_EQ(std::memcmp(want.data(), got.data(), count * sizeof(float)), 0);
+  }
   for (uint8_t code : packed.codes) ASSERT_LE(code, 15);
 }
 
