@@ -175,8 +175,10 @@ class ClientTest(unittest.TestCase):
         def delta(name, **labels):
             return harness.counter(after, name, **labels) - harness.counter(before, name, **labels)
 
-        self.assertEqual(delta("bitrate_requests_total", outcome="ok"), len(completed))
-        self.assertEqual(delta("bitrate_requests_total", outcome="cancelled"), len(cancelled))
+        # A cancel that comes after the server's last message leaves the server with "ok" and the client with CANCELLED.
+        served = delta("bitrate_requests_total", outcome="ok")
+        self.assertGreaterEqual(served, len(completed))
+        self.assertEqual(served + delta("bitrate_requests_total", outcome="cancelled"), 64)
         seen_completed = sum(r["tokens"] for r in completed)
         self.assertTrue(all(r["tokens"] == r["usage_tokens"] for r in completed))
         self.assertGreaterEqual(delta("bitrate_generation_tokens_total"), seen_completed + sum(r["tokens"] for r in cancelled))
@@ -191,6 +193,7 @@ class ClientTest(unittest.TestCase):
         self.assertAlmostEqual((logged + wasted) / leased, 1, delta=1e-3)
         by_id = {l["request_id"]: l for l in lines}
         for r in completed:
+            self.assertEqual(by_id[r["id"]]["outcome"], "ok")
             self.assertAlmostEqual(by_id[r["id"]]["device_s"] / r["device_seconds"], 1, delta=1e-3)
 
         # Nothing leaks: no sequence, no referenced block, no descriptor, no thread.
