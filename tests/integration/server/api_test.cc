@@ -110,8 +110,9 @@ TEST_F(ApiTest, DeadlineBoundsWork) {
   EXPECT_EQ(inference_->Generate(&context, Request(), &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   WaitForInFlight(0);
   const VariantCounts counts = server_->registry()->Snapshot("m", "int8")->counts;
-  EXPECT_EQ(counts.expired, 1);
-  EXPECT_EQ(counts.cancelled, 0);
+  // The client's own timer resets the stream; the server sees that or its own deadline first.
+  EXPECT_EQ(counts.expired + counts.cancelled, 1);
+  EXPECT_EQ(counts.completed, 0);
 }
 
 TEST_F(ApiTest, QueueTimeIsADeadlineOfItsOwn) {
@@ -153,7 +154,7 @@ TEST_F(ApiTest, SlowReaderIsEndedAlone) {
   grpc::ClientContext context;
   Bound(&context);
   auto reader = inference_->GenerateStream(&context, request);
-  WaitForInFlight(1);
+  WaitForAccepted("int8", 1);
   WaitForInFlight(0);  // the server is done with it though nothing was read
   Probe();
   v1::GenerateStreamResponse event;

@@ -125,8 +125,12 @@ class ServerFixture : public testing::Test {
     return response.status();
   }
 
+  // For requests that are held back: one that runs through may be gone before anybody looks.
   void WaitForInFlight(int wanted) {
     while (server_->in_flight() != wanted) std::this_thread::yield();
+  }
+  void WaitForAccepted(const std::string& variant, int64_t wanted) {
+    while (server_->registry()->Snapshot("m", variant)->counts.accepted < wanted) std::this_thread::yield();
   }
 
   void TearDown() override {
