@@ -27,13 +27,13 @@ FloatPanelFn ChooseFloat(const LinearKernels& kernels, const Scheme& scheme) {
     case Layout::kS8Group:
       return kernels.s8_group;
     case Layout::kU4:
-      return kernels.u4[static_cast<int>(scheme.offset)][scheme.f32_planes ? 1 : 0];
+      return kernels.u4[static_cast<int>(scheme.offset)];
   }
   return nullptr;
 }
 
 Int8PanelFn ChooseInt8(const LinearKernels& kernels, const Scheme& scheme) {
-  if (scheme.layout == Layout::kU4) return kernels.int4[static_cast<int>(scheme.offset)][scheme.f32_planes ? 1 : 0];
+  if (scheme.layout == Layout::kU4) return kernels.int4[static_cast<int>(scheme.offset)];
   if (scheme.layout == Layout::kS8Group) return kernels.int8_group;
   return scheme.math == Math::kInt8Token ? kernels.int8_token : kernels.int8_channel;
 }

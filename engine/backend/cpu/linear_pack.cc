@@ -182,6 +182,7 @@ Panel PackedWeights::panel(int64_t index) const {
   panel.offset = offset_.data() + index * OffsetStride();
   panel.k = k_;
   panel.group_size = scheme_.group_size == 0 ? k_ : scheme_.group_size;
+  panel.f32_planes = scheme_.f32_planes;
   return panel;
 }
 

@@ -17,10 +17,11 @@ namespace bitrate::linear {
 
 // Loaders. Load(p, k, v) fetches the weights k .. k + kStep - 1 of vector v of the panel (k a multiple of kStep);
 // Get<j>(raw) gives those of k + j. kFuse: unpacking inside the tiles is cheap enough to be repeated for each; else a
-// sub-block is unpacked to f32 once and shared by them. kMaxRows, Vectors(m): the tile that the registers hold.
+// sub-block is unpacked to f32 once and shared by them. kMaxRows, Vectors(m): the tile that the registers hold. kBytes:
+// what a step covers of a vector's codes; 0 where they are in cache already.
 template <class S>
 struct LoadF32 {
-  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows;
+  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows, kBytes = S::kLanes * 4;
   static constexpr bool kFuse = true;
   static constexpr int Vectors(int m) { return S::VectorsFromMemory(m); }
   using Raw = typename S::F;
@@ -33,9 +34,15 @@ struct LoadF32 {
   }
 };
 
+// A sub-block unpacked to f32.
+template <class S>
+struct LoadUnpacked : LoadF32<S> {
+  static constexpr int kBytes = 0;
+};
+
 template <class S>
 struct LoadFp16 {
-  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows;
+  static constexpr int kStep = 1, kMaxRows = S::kMaxFloatRows, kBytes = S::kLanes * 2;
   static constexpr bool kFuse = true;
   static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   using Raw = typename S::F;
@@ -50,7 +57,7 @@ struct LoadFp16 {
 
 template <class S>
 struct LoadBf16 {
-  static constexpr int kStep = 2, kMaxRows = S::kMaxFloatRows - 1;
+  static constexpr int kStep = 2, kMaxRows = S::kMaxFloatRows - 1, kBytes = S::kLanes * 4;
   static constexpr bool kFuse = true;
   static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   using Raw = typename S::I;
@@ -65,7 +72,7 @@ struct LoadBf16 {
 
 template <class S, bool kGroups>
 struct LoadS8 {
-  static constexpr int kStep = 4, kMaxRows = 1;
+  static constexpr int kStep = 4, kMaxRows = 1, kBytes = S::kLanes * 4;
   static constexpr bool kFuse = false;
   static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   struct Raw {
@@ -88,27 +95,27 @@ struct LoadS8 {
   }
 };
 
-template <class S, Int4Offset kOffset, bool kF32Planes>
+template <class S, Int4Offset kOffset>
 struct LoadU4 {
-  static constexpr int kStep = 8, kMaxRows = 1;
+  static constexpr int kStep = 8, kMaxRows = 1, kBytes = S::kLanes * 4;
   static constexpr bool kFuse = false;
   static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
   struct Raw {
     typename S::I codes, zero;
     typename S::F scale, min;
   };
-  static typename S::F Plane(const void* plane, int64_t index) {
-    if constexpr (kF32Planes) return S::LoadF(static_cast<const float*>(plane) + index);
+  static typename S::F Plane(const Panel& p, const void* plane, int64_t index) {
+    if (p.f32_planes) return S::LoadF(static_cast<const float*>(plane) + index);
     return S::LoadFp16(static_cast<const uint16_t*>(plane) + index);
   }
   static Raw Load(const Panel& p, int64_t k, int v) {
     Raw raw;
     const int64_t index = k / p.group_size * kPanelRows + v * S::kLanes;
     raw.codes = S::LoadI(static_cast<const uint8_t*>(p.codes) + k * (kPanelRows / 2) + v * 4 * S::kLanes);
-    raw.scale = Plane(p.scale, index);
+    raw.scale = Plane(p, p.scale, index);
     if constexpr (kOffset == Int4Offset::kSymmetric) raw.zero = S::SetI(8);
     if constexpr (kOffset == Int4Offset::kZero) raw.zero = S::LoadU8(static_cast<const uint8_t*>(p.offset) + index);
-    if constexpr (kOffset == Int4Offset::kMin) raw.min = Plane(p.offset, index);
+    if constexpr (kOffset == Int4Offset::kMin) raw.min = Plane(p, p.offset, index);
     return raw;
   }
   template <int kJ>
@@ -119,6 +126,16 @@ struct LoadU4 {
     return S::Mul(raw.scale, S::ToF(S::SubI(code, raw.zero)));
   }
 };
+
+inline constexpr int64_t kSubBlockK = 32;  // 8 KiB of f32 stay in L1 while the tiles walk them, beside the next 8
+
+// The codes of one sub-block further on, for V vectors: the hardware's prefetchers do not follow stripes of a panel.
+template <class S, class W, int kV>
+BITRATE_INLINE inline void Prefetch(const Panel& p, int64_t k, int vector) {
+  constexpr int kVectors = kPanelRows / S::kLanes;
+  const char* at = static_cast<const char*>(p.codes) + ((k + kSubBlockK) / W::kStep * kVectors + vector) * W::kBytes;
+  StaticFor<(kV * W::kBytes + 63) / 64>([&](auto line) BITRATE_INLINE { S::Prefetch(at + line * 64); });
+}
 
 // One step of kCount (<= W::kStep) values of k.
 template <class S, class W, int kV, int kM, int kCount>
@@ -132,6 +149,7 @@ BITRATE_INLINE inline void TileStep(const Panel& p, const float* x, int64_t ldx,
       });
     });
   } else {
+    if constexpr (W::kBytes > 0 && kV * S::kLanes < kPanelRows) Prefetch<S, W, kV>(p, k, vector);
     typename W::Raw raw[kV];
     StaticFor<kV>([&](auto v) BITRATE_INLINE { raw[v] = W::Load(p, k, vector + v); });
     StaticFor<kCount>([&](auto j) BITRATE_INLINE {
@@ -192,8 +210,6 @@ void Tiles(const Panel& p, const float* x, int64_t ldx, int64_t begin, int64_t e
   }
 }
 
-inline constexpr int64_t kSubBlockK = 64;  // 64 x 64 f32: a sub-block stays in L1 while the tiles walk it
-
 // tile [end - begin, 64] f32 = the panel's weights of [begin, end).
 template <class S, class W>
 void UnpackTile(const Panel& p, int64_t begin, int64_t end, float* tile) {
@@ -228,7 +244,7 @@ void FloatPanel(const Panel& p, const void* rows, int64_t ldx, int m, float* out
         UnpackTile<S, W>(p, sub, sub_end, tile);
         Panel unpacked;
         unpacked.codes = tile;
-        Tiles<S, LoadF32<S>>(unpacked, x + sub, ldx, 0, sub_end - sub, m, acc);
+        Tiles<S, LoadUnpacked<S>>(unpacked, x + sub, ldx, 0, sub_end - sub, m, acc);
       }
     }
     for (int i = 0; i < count; ++i) out[i] += acc[i];
@@ -245,8 +261,7 @@ constexpr void FillFloatKernels(LinearKernels& table) {
   table.s8_group = FloatPanel<S, LoadS8<S, true>>;
   StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr int kOffset = decltype(j)::value;
-    table.u4[kOffset][0] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset), false>>;
-    table.u4[kOffset][1] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset), true>>;
+    table.u4[kOffset] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset)>>;
   });
 }
 

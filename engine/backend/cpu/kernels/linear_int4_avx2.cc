@@ -13,12 +13,12 @@ namespace {
 
 constexpr int kVectors = 8;       // of 8 rows in a panel
 constexpr int64_t kBlockK = 256;  // 8 KiB of codes stay in L1 while the tiles of M walk them
+constexpr int64_t kBlockBytes = kBlockK * kPanelRows / 2;
 constexpr int kMaxRows = 6;
 constexpr int64_t kUnit = 32;
 
-template <bool kF32>
-__m256 LoadPlane(const void* plane, int64_t index) {
-  if constexpr (kF32) return _mm256_loadu_ps(static_cast<const float*>(plane) + index);
+__m256 LoadPlane(const Panel& p, const void* plane, int64_t index) {
+  if (p.f32_planes) return _mm256_loadu_ps(static_cast<const float*>(plane) + index);
   const auto* halves = static_cast<const uint16_t*>(plane) + index;
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
 }
@@ -36,6 +36,10 @@ BITRATE_INLINE inline void DotUnit(const uint8_t* w, const int8_t* x, int64_t ld
   const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
   __m256i sum[kM][kV];
   StaticFor<4>([&](auto step) BITRATE_INLINE {
+    // What comes after this K block; the hardware's prefetchers do not follow stripes of a panel.
+    StaticFor<(kV + 1) / 2>([&](auto line) BITRATE_INLINE {
+      _mm_prefetch(reinterpret_cast<const char*>(w) + kBlockBytes + step * kPanelRows * 4 + line * 64, _MM_HINT_T0);
+    });
     __m256i low[kV], high[kV];
     StaticFor<kV>([&](auto v) BITRATE_INLINE {
       const __m256i codes = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + step * kPanelRows * 4 + v * 32));
@@ -63,19 +67,19 @@ BITRATE_INLINE inline void DotUnit(const uint8_t* w, const int8_t* x, int64_t ld
 }
 
 // out [M][64] += the group's dots times their scales, for V vectors.
-template <Int4Offset kOffset, bool kF32, int kV, int kM>
+template <Int4Offset kOffset, int kV, int kM>
 BITRATE_INLINE inline void AddGroup(const Panel& p, const Int8Rows& x, int64_t g, int vector,
                                     const __m256i (&dot)[kM][kV], float* out) {
   StaticFor<kV>([&](auto v) BITRATE_INLINE {
     const int64_t index = g * kPanelRows + (vector + v) * 8;
-    const __m256 scale = LoadPlane<kF32>(p.scale, index);
+    const __m256 scale = LoadPlane(p, p.scale, index);
     __m256i zero = _mm256_set1_epi32(8);
     __m256 min = scale;
     if constexpr (kOffset == Int4Offset::kZero) {
       const auto* bytes = reinterpret_cast<const __m128i*>(static_cast<const uint8_t*>(p.offset) + index);
       zero = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes));
     }
-    if constexpr (kOffset == Int4Offset::kMin) min = LoadPlane<kF32>(p.offset, index);
+    if constexpr (kOffset == Int4Offset::kMin) min = LoadPlane(p, p.offset, index);
     StaticFor<kM>([&](auto i) BITRATE_INLINE {
       const int64_t at = i * x.num_groups + g;
       float* target = out + i * kPanelRows + (vector + v) * 8;
@@ -98,7 +102,7 @@ BITRATE_INLINE inline void AddGroup(const Panel& p, const Int8Rows& x, int64_t g
 }
 
 // Groups [begin, end) of V vectors for M rows.
-template <Int4Offset kOffset, bool kF32, int kV, int kM>
+template <Int4Offset kOffset, int kV, int kM>
 BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
   const int8_t* codes = static_cast<const int8_t*>(x.codes);
   for (int64_t g = begin; g < end; ++g) {
@@ -114,13 +118,13 @@ BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int
         StaticFor<kV>([&](auto v) BITRATE_INLINE { dot[i][v] = _mm256_add_epi32(dot[i][v], more[i][v]); });
       });
     }
-    AddGroup<kOffset, kF32, kV, kM>(p, x, g, vector, dot, out);
+    AddGroup<kOffset, kV, kM>(p, x, g, vector, dot, out);
   }
 }
 
 constexpr int VectorsFor(int m) { return m == 1 ? 4 : 2; }
 
-template <Int4Offset kOffset, bool kF32>
+template <Int4Offset kOffset>
 void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
   for (int i = 0; i < m * kPanelRows; i += 8) _mm256_store_ps(out + i, _mm256_setzero_ps());
   const int64_t step = p.group_size >= kBlockK ? 1 : kBlockK / p.group_size;
@@ -136,7 +140,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
       StaticFor<kMaxRows>([&](auto j) BITRATE_INLINE {
         constexpr int kM = decltype(j)::value + 1, kV = VectorsFor(kM);
         if (rows != kM) return;
-        for (int v = 0; v < kVectors; v += kV) Tile<kOffset, kF32, kV, kM>(p, part, g, end, v, out + row * kPanelRows);
+        for (int v = 0; v < kVectors; v += kV) Tile<kOffset, kV, kM>(p, part, g, end, v, out + row * kPanelRows);
       });
       row += rows;
     }
@@ -148,8 +152,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
 void FillInt4(LinearKernels& table) {
   StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr Int4Offset kOffset = static_cast<Int4Offset>(decltype(j)::value);
-    table.int4[decltype(j)::value][0] = Int4Panel<kOffset, false>;
-    table.int4[decltype(j)::value][1] = Int4Panel<kOffset, true>;
+    table.int4[decltype(j)::value] = Int4Panel<kOffset>;
   });
 }
 

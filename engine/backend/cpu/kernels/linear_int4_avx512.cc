@@ -10,11 +10,11 @@ namespace {
 
 constexpr int kVectors = 4;       // of 16 rows in a panel
 constexpr int64_t kBlockK = 256;  // 8 KiB of codes stay in L1 while the tiles of M walk them
+constexpr int64_t kBlockBytes = kBlockK * kPanelRows / 2;
 constexpr int kMaxRows = 8;
 
-template <bool kF32>
-__m512 LoadPlane(const void* plane, int64_t index) {
-  if constexpr (kF32) return _mm512_loadu_ps(static_cast<const float*>(plane) + index);
+__m512 LoadPlane(const Panel& p, const void* plane, int64_t index) {
+  if (p.f32_planes) return _mm512_loadu_ps(static_cast<const float*>(plane) + index);
   return Avx512::LoadFp16(static_cast<const uint16_t*>(plane) + index);
 }
 
@@ -45,6 +45,11 @@ template <int kV, int kM>
 BITRATE_INLINE inline void Dot(const uint8_t* w, const int8_t* x, int64_t ld, int64_t count, __m512i (&dot)[kM][kV]) {
   const __m512i mask = _mm512_set1_epi8(15);
   for (int64_t k = 0; k < count; k += 8, w += kPanelRows * 4) {
+    if constexpr (kV < kVectors) {  // the hardware's prefetchers do not follow stripes of a panel
+      StaticFor<kV>([&](auto v) BITRATE_INLINE {
+        _mm_prefetch(reinterpret_cast<const char*>(w) + kBlockBytes + v * 64, _MM_HINT_T0);
+      });
+    }
     __m512i low[kV], high[kV];
     StaticFor<kV>([&](auto v) BITRATE_INLINE {
       const __m512i codes = _mm512_loadu_si512(w + v * 64);
@@ -62,7 +67,7 @@ BITRATE_INLINE inline void Dot(const uint8_t* w, const int8_t* x, int64_t ld, in
 }
 
 // Groups [begin, end) of V vectors for M rows.
-template <Int4Offset kOffset, bool kF32, int kV, int kM>
+template <Int4Offset kOffset, int kV, int kM>
 BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int64_t end, int vector, float* out) {
   const int8_t* codes = static_cast<const int8_t*>(x.codes);
   for (int64_t g = begin; g < end; ++g) {
@@ -73,9 +78,9 @@ BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int
     Dot<kV, kM>(static_cast<const uint8_t*>(p.codes) + k * (kPanelRows / 2) + vector * 64, codes + k, x.ld, count, dot);
     StaticFor<kV>([&](auto v) BITRATE_INLINE {
       const int64_t index = g * kPanelRows + (vector + v) * 16;
-      const __m512 scale = LoadPlane<kF32>(p.scale, index);
+      const __m512 scale = LoadPlane(p, p.scale, index);
       __m512 min = scale;
-      if constexpr (kOffset == Int4Offset::kMin) min = LoadPlane<kF32>(p.offset, index);
+      if constexpr (kOffset == Int4Offset::kMin) min = LoadPlane(p, p.offset, index);
       StaticFor<kM>([&](auto i) BITRATE_INLINE {
         const int64_t at = i * x.num_groups + g;
         float* target = out + i * kPanelRows + (vector + v) * 16;
@@ -92,7 +97,7 @@ BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int
 
 constexpr int VectorsFor(int m) { return m <= 4 ? 4 : 2; }
 
-template <Int4Offset kOffset, bool kF32>
+template <Int4Offset kOffset>
 void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
   for (int i = 0; i < m * kPanelRows; i += 16) _mm512_storeu_ps(out + i, _mm512_set1_ps(0.0f));
   const int64_t step = p.group_size >= kBlockK ? 1 : kBlockK / p.group_size;
@@ -108,7 +113,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
       StaticFor<kMaxRows>([&](auto j) BITRATE_INLINE {
         constexpr int kM = decltype(j)::value + 1, kV = VectorsFor(kM);
         if (rows != kM) return;
-        for (int v = 0; v < kVectors; v += kV) Tile<kOffset, kF32, kV, kM>(p, part, g, end, v, out + row * kPanelRows);
+        for (int v = 0; v < kVectors; v += kV) Tile<kOffset, kV, kM>(p, part, g, end, v, out + row * kPanelRows);
       });
       row += rows;
     }
@@ -120,8 +125,7 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
 void FillInt4(LinearKernels& table) {
   StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr Int4Offset kOffset = static_cast<Int4Offset>(decltype(j)::value);
-    table.int4[decltype(j)::value][0] = Int4Panel<kOffset, false>;
-    table.int4[decltype(j)::value][1] = Int4Panel<kOffset, true>;
+    table.int4[decltype(j)::value] = Int4Panel<kOffset>;
   });
 }
 

@@ -12,7 +12,8 @@ namespace bitrate::linear::avx2 {
 namespace {
 
 constexpr int kVectors = 8;       // of 8 rows in a panel
-constexpr int64_t kBlockK = 256;  // 16 KiB of codes stay in L1 while the tiles of M walk them
+constexpr int64_t kBlockK = 128;  // 8 KiB of codes stay in L1 while the tiles of M walk them, beside the next 8
+constexpr int64_t kBlockBytes = kBlockK * kPanelRows;
 constexpr int kMaxRows = 6;
 
 // Four i16 activation codes to every 64 bits.
@@ -35,6 +36,10 @@ BITRATE_INLINE inline void Dot(const int8_t* w, const int16_t* x, int64_t ld, in
     StaticFor<kV>([&](auto v) BITRATE_INLINE { first[i][v] = second[i][v] = _mm256_setzero_si256(); });
   });
   for (int64_t k = 0; k < count; k += 4, w += kPanelRows * 4) {
+    // What comes after this K block; the hardware's prefetchers do not follow stripes of a panel.
+    StaticFor<(kV + 1) / 2>([&](auto line) BITRATE_INLINE {
+      _mm_prefetch(reinterpret_cast<const char*>(w) + kBlockBytes + line * 64, _MM_HINT_T0);
+    });
     __m256i a[kV], b[kV];
     StaticFor<kV>([&](auto v) BITRATE_INLINE {
       a[v] = Widen(w + v * 32);

@@ -8,7 +8,8 @@ namespace bitrate::linear::avx512 {
 namespace {
 
 constexpr int kVectors = 4;       // of 16 rows in a panel
-constexpr int64_t kBlockK = 256;  // 16 KiB of codes stay in L1 while the tiles of M walk them
+constexpr int64_t kBlockK = 128;  // 8 KiB of codes stay in L1 while the tiles of M walk them, beside the next 8
+constexpr int64_t kBlockBytes = kBlockK * kPanelRows;
 constexpr int kMaxRows = 8;
 
 __m512i Broadcast4(const int8_t* codes) {
@@ -24,6 +25,11 @@ template <int kV, int kM>
 BITRATE_INLINE inline void Dot(const int8_t* w, const int8_t* x, int64_t ld, int64_t count, __m512i (&dot)[kM][kV]) {
   const __m512i flip = _mm512_set1_epi8(-128);
   for (int64_t k = 0; k < count; k += 4, w += kPanelRows * 4) {
+    if constexpr (kV < kVectors) {  // the hardware's prefetchers do not follow stripes of a panel
+      StaticFor<kV>([&](auto v) BITRATE_INLINE {
+        _mm_prefetch(reinterpret_cast<const char*>(w) + kBlockBytes + v * 64, _MM_HINT_T0);
+      });
+    }
     __m512i codes[kV];
     StaticFor<kV>([&](auto v) BITRATE_INLINE { codes[v] = _mm512_xor_si512(_mm512_loadu_si512(w + v * 64), flip); });
     StaticFor<kM>([&](auto i) BITRATE_INLINE {

@@ -24,8 +24,9 @@ struct Panel {
   const void* codes = nullptr;
   const void* scale = nullptr;
   const void* offset = nullptr;
-  int64_t k = 0;           // true K
-  int64_t group_size = 0;  // of the scale plane
+  int64_t k = 0;            // true K
+  int64_t group_size = 0;   // of the scale plane
+  bool f32_planes = false;  // u4: scales and minima are f32, not fp16 (a branch in the kernels, always taken one way)
 };
 
 // Rows of x quantized to int8: codes [M, ld] s8 (or the same values as s16), zeros past K.
@@ -62,13 +63,13 @@ struct LinearKernels {
   FloatPanelFn f32, bf16, fp16;
   FloatPanelFn s8_channel;  // weight-only: w = scale * q is rounded to f32, then as f32
   FloatPanelFn s8_group;    // fp16 scale plane
-  FloatPanelFn u4[3][2];    // [Int4Offset][fp16 or f32 planes]
+  FloatPanelFn u4[3];       // [Int4Offset]
   int s8_code_bytes;        // what the int8 kernels want their activation codes widened to
   QuantizeRowFn quantize_s8, quantize_s16;
   Int8PanelFn int8_channel;  // one weight scale a row, activation groups of 64
   Int8PanelFn int8_token;    // one weight scale a row, one activation group
   Int8PanelFn int8_group;    // fp16 weight scales and activations per group of 32
-  Int8PanelFn int4[3][2];    // activation group = weight group; codes always s8
+  Int8PanelFn int4[3];       // [Int4Offset]; activation group = weight group; codes always s8
 };
 
 const LinearKernels& ScalarLinearKernels();

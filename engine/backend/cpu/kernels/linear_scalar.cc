@@ -51,17 +51,21 @@ struct WeightS8Group {
     return PlaneAt<Fp16>(p.scale, k / p.group_size * kPanelRows + row) * static_cast<float>(S8At(p, k, row));
   }
 };
-template <Int4Offset kOffset, typename Plane>
+float U4Plane(const Panel& p, const void* plane, int64_t index) {
+  return p.f32_planes ? PlaneAt<float>(plane, index) : PlaneAt<Fp16>(plane, index);
+}
+
+template <Int4Offset kOffset>
 struct WeightU4 {
   static float At(const Panel& p, int64_t k, int row) {
     const int64_t index = k / p.group_size * kPanelRows + row;
-    const float scale = PlaneAt<Plane>(p.scale, index);
+    const float scale = U4Plane(p, p.scale, index);
     const int q = U4At(p, k, row);
     if constexpr (kOffset == Int4Offset::kSymmetric) return scale * static_cast<float>(q - 8);
     if constexpr (kOffset == Int4Offset::kZero) {
       return scale * static_cast<float>(q - static_cast<const uint8_t*>(p.offset)[index]);
     }
-    return scale * static_cast<float>(q) + PlaneAt<Plane>(p.offset, index);
+    return scale * static_cast<float>(q) + U4Plane(p, p.offset, index);
   }
 };
 
@@ -114,7 +118,7 @@ void Int8Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
   }
 }
 
-template <Int4Offset kOffset, typename Plane>
+template <Int4Offset kOffset>
 void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
   for (int i = 0; i < m; ++i) {
     const int8_t* codes = static_cast<const int8_t*>(x.codes) + i * x.ld;
@@ -129,9 +133,9 @@ void Int4Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
         for (int64_t k = begin; k < end; ++k) dot += U4At(p, k, r) * codes[k];
         if constexpr (kOffset == Int4Offset::kSymmetric) dot -= 8 * x_sum;
         if constexpr (kOffset == Int4Offset::kZero) dot -= static_cast<const uint8_t*>(p.offset)[index] * x_sum;
-        acc = std::fma(static_cast<float>(dot), PlaneAt<Plane>(p.scale, index) * x_scale, acc);
+        acc = std::fma(static_cast<float>(dot), U4Plane(p, p.scale, index) * x_scale, acc);
         if constexpr (kOffset == Int4Offset::kMin) {
-          acc = std::fma(PlaneAt<Plane>(p.offset, index), x_scale * static_cast<float>(x_sum), acc);
+          acc = std::fma(U4Plane(p, p.offset, index), x_scale * static_cast<float>(x_sum), acc);
         }
       }
       out[i * kPanelRows + r] = acc;
@@ -174,9 +178,6 @@ void ExpandFp16(const void* halves, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = ToFloat(static_cast<const Fp16*>(halves)[i]);
 }
 
-template <Int4Offset kOffset>
-constexpr FloatPanelFn kU4Float[2] = {FloatPanel<WeightU4<kOffset, Fp16>>, FloatPanel<WeightU4<kOffset, float>>};
-
 }  // namespace
 
 const LinearKernels& ScalarLinearKernels() {
@@ -191,18 +192,14 @@ const LinearKernels& ScalarLinearKernels() {
       .fp16 = FloatPanel<WeightFp16>,
       .s8_channel = FloatPanel<WeightS8Channel>,
       .s8_group = FloatPanel<WeightS8Group>,
-      .u4 = {{kU4Float<kSymmetric>[0], kU4Float<kSymmetric>[1]},
-             {kU4Float<kZero>[0], kU4Float<kZero>[1]},
-             {kU4Float<kMin>[0], kU4Float<kMin>[1]}},
+      .u4 = {FloatPanel<WeightU4<kSymmetric>>, FloatPanel<WeightU4<kZero>>, FloatPanel<WeightU4<kMin>>},
       .s8_code_bytes = 1,
       .quantize_s8 = QuantizeRow<int8_t>,
       .quantize_s16 = QuantizeRow<int16_t>,
       .int8_channel = Int8Panel<S8Kind::kChannel>,
       .int8_token = Int8Panel<S8Kind::kToken>,
       .int8_group = Int8Panel<S8Kind::kGroup>,
-      .int4 = {{Int4Panel<kSymmetric, Fp16>, Int4Panel<kSymmetric, float>},
-               {Int4Panel<kZero, Fp16>, Int4Panel<kZero, float>},
-               {Int4Panel<kMin, Fp16>, Int4Panel<kMin, float>}},
+      .int4 = {Int4Panel<kSymmetric>, Int4Panel<kZero>, Int4Panel<kMin>},
   };
   return kTable;
 }
