@@ -51,9 +51,7 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
       MutexLock lock(&mutex_);
       if (!cancel_reason_.ok()) status = cancel_reason_;
     }
-    if (status.code() == StatusCode::kCancelled && now >= request_.context.deadline) {
-      status = DeadlineExceeded("the deadline passed");
-    }
+    status = WithDeadline(status, request_.context, now);
     if (next_ == 0) ReportCall(service_->context(), request_.context, nullptr, status, {}, nullptr);
     all_.total_seconds = ToSeconds(now - request_.context.arrival);
     all_.marginal = ToMoney(MarginalCost(service_->context().prices, all_.device_seconds));

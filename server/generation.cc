@@ -262,10 +262,7 @@ void Generation::Complete() {
   const TimePoint now = context_.clock->Now();
   totals_.total_seconds = ToSeconds(now - request_.context.arrival);
   if (status_.code() == StatusCode::kCancelled) status_ = CancelReason();
-  // gRPC cancels a call whose deadline passes; which of the two the engine saw first is chance.
-  if (status_.code() == StatusCode::kCancelled && now >= request_.context.deadline) {
-    status_ = DeadlineExceeded("the deadline passed");
-  }
+  status_ = WithDeadline(status_, request_.context, now);
   PriceCall(context_.prices, *call_->variant, &totals_);
   ReportCall(context_, request_.context, &*call_, status_, totals_, &inter_token_seconds_);
   {

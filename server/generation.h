@@ -130,6 +130,10 @@ StatusOr<RoutedCall> RouteCall(const ServingContext& context, const RequestTarge
 // Fills the amounts of `totals` from its device-seconds.
 void PriceCall(const Prices& prices, const ServingVariant& variant, RequestTotals* totals);
 
+// A cancellation at about the call's deadline is the deadline: the client's clock runs out a little before the server's
+// (its timeout is rounded up and travels), and it is the client that cancels then.
+Status WithDeadline(const Status& status, const RequestContext& request, TimePoint now);
+
 // Telemetry, counters and the request log, once a call. `call` null: the request never had a variant.
 void ReportCall(const ServingContext& context, const RequestContext& request, const RoutedCall* call,
                 const Status& status, const RequestTotals& totals, const std::vector<float>* inter_token_seconds);

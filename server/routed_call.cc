@@ -10,6 +10,8 @@
 namespace bitrate {
 namespace {
 
+constexpr auto kDeadlineSlack = std::chrono::milliseconds(50);
+
 Outcome OutcomeOf(const Status& status) {
   switch (status.code()) {
     case StatusCode::kOk:
@@ -73,6 +75,11 @@ void PriceCall(const Prices& prices, const ServingVariant& variant, RequestTotal
   const int beside = std::max(1, variant.instance->gauges().running);
   const double seconds = totals->total_seconds - totals->queue_seconds;
   totals->fully_loaded = ToMoney(marginal + MemoryCost(prices, variant.resident_bytes(), seconds, 1.0 / beside));
+}
+
+Status WithDeadline(const Status& status, const RequestContext& request, TimePoint now) {
+  if (status.code() != StatusCode::kCancelled || request.deadline == kNoDeadline) return status;
+  return now >= request.deadline - kDeadlineSlack ? DeadlineExceeded("the deadline passed") : status;
 }
 
 void ReportCall(const ServingContext& context, const RequestContext& request, const RoutedCall* call,

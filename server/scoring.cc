@@ -58,9 +58,7 @@ class ScoreCall final : public CallHandle, public std::enable_shared_from_this<S
   void End(Status status, bool admitted) {
     const ServingContext& context = service_->context();
     const TimePoint now = context.clock->Now();
-    if (status.code() == StatusCode::kCancelled && now >= request_.context.deadline) {
-      status = DeadlineExceeded("the deadline passed");
-    }
+    status = WithDeadline(status, request_.context, now);
     outcome_.totals.total_seconds = ToSeconds(now - request_.context.arrival);
     if (call_) PriceCall(context.prices, *call_->variant, &outcome_.totals);
     ReportCall(context, request_.context, call_ ? &*call_ : nullptr, status, outcome_.totals, nullptr);

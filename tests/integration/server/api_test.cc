@@ -74,7 +74,7 @@ TEST_F(ApiTest, ClientCancelEndsTheRequest) {
   grpc::ClientContext context;
   Bound(&context);
   auto reader = inference_->GenerateStream(&context, StreamRequest());
-  WaitForInFlight(1);
+  WaitForAccepted("int8", 1);
   context.TryCancel();
   v1::GenerateStreamResponse event;
   while (reader->Read(&event)) {
