@@ -2,6 +2,7 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <exception>
 #include <set>
+#include <sstream>
 
 #include "engine/base/limits.h"
 
@@ -216,18 +218,42 @@ int ConfigSource::LineOf(std::string_view path) const {
   return 0;
 }
 
+// Documents in the text, counted up to two. Not YAML::LoadAll: yaml-cpp 0.7 does not consume a token such as a leading
+// "," and hands out empty documents for ever.
+class IgnoreEvents final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+int CountDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  IgnoreEvents events;
+  int count = 0;
+  while (count < 2 && parser.HandleNextDocument(events)) ++count;
+  return count;
+}
+
 void ReadYaml(std::string_view text, Message* message, ConfigSource* source, std::vector<ConfigProblem>* problems) {
   if (text.size() > limits::kMaxConfigBytes) {
     problems->push_back({0, "", "the file is larger than 4 MiB"});
     return;
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() != 1) {
-      problems->push_back({0, "", "got " + std::to_string(documents.size()) + " documents, wanted one"});
+    const std::string document(text);
+    if (const int count = CountDocuments(document); count != 1) {
+      problems->push_back({0, "", count == 0 ? "got 0 documents, wanted one" : "got 2 documents or more, wanted one"});
       return;
     }
-    Reader(source, problems).ReadMap(documents[0], "", 0, message);
+    Reader(source, problems).ReadMap(YAML::Load(document), "", 0, message);
   } catch (const YAML::Exception& e) {
     problems->push_back({e.mark.line >= 0 ? e.mark.line + 1 : 0, "", "not YAML: " + e.msg});
   } catch (const std::exception& e) {
