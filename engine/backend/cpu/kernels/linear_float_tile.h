@@ -128,6 +128,7 @@ struct LoadU4 {
 };
 
 inline constexpr int64_t kSubBlockK = 32;  // 8 KiB of f32 stay in L1 while the tiles walk them, beside the next 8
+inline constexpr int64_t kMaxSubBlockK = 64;
 
 // The codes of one sub-block further on, for V vectors: the hardware's prefetchers do not follow stripes of a panel.
 template <class S, class W, int kV>
@@ -227,14 +228,15 @@ template <class S, class W>
 void FloatPanel(const Panel& p, const void* rows, int64_t ldx, int m, float* out) {
   const float* x = static_cast<const float*>(rows);
   alignas(64) float acc[kChunkRows * kPanelRows];
-  alignas(64) float tile[kSubBlockK * kPanelRows];
+  alignas(64) float tile[kMaxSubBlockK * kPanelRows];
   const int count = m * kPanelRows;
   for (int i = 0; i < count; ++i) out[i] = 0.0f;
   // One pass over the weights needs no sub-blocks.
   const bool single = m <= W::kMaxRows && W::Vectors(m) == kPanelRows / S::kLanes;
   for (int64_t begin = 0; begin < p.k; begin += BlockK(p.k)) {
     const int64_t end = begin + BlockK(p.k) < p.k ? begin + BlockK(p.k) : p.k;
-    const int64_t step = single ? BlockK(p.k) : kSubBlockK;
+    // Many tiles: their accumulators' way through memory costs more than a late cache line.
+    const int64_t step = single ? BlockK(p.k) : m > 2 * W::kMaxRows ? kMaxSubBlockK : kSubBlockK;
     for (int i = 0; i < count; ++i) acc[i] = 0.0f;
     for (int64_t sub = begin; sub < end; sub += step) {
       const int64_t sub_end = sub + step < end ? sub + step : end;
