@@ -148,12 +148,8 @@ void PanelLinear::RunPanel(int64_t panel, const Input& input, int64_t m, float* 
 void PanelLinear::Run(ExecContext& context, const float* x, int64_t ldx, int64_t m, float* y, int64_t ldy) const {
   BITRATE_CHECK(m >= 1 && ldx >= k() && ldy >= n());
   const Input input = PrepareInput(context, x, ldx, m);
-  const int64_t panels = weights_->num_panels();
-  context.parallel->Run([&](int worker) {
-    const int64_t workers = context.parallel->num_workers();
-    for (int64_t p = panels * worker / workers; p < panels * (worker + 1) / workers; ++p) {
-      RunPanel(p, input, m, y, ldy);
-    }
+  context.parallel->RunRanges(weights_->num_panels(), [&](int, int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) RunPanel(p, input, m, y, ldy);
   });
 }
 

@@ -46,10 +46,9 @@ bool PrefillLinear::RunGemm(ExecContext& context, const float* x, int64_t ldx, i
   for (int worker = 0; worker < workers; ++worker) failed[worker] = std::byte{0};
   ForRows(context, rows, k(),
           [&](int64_t row) { gemm_->FillRow(x + row * ldx, source + row * gemm_->RowBytes(), scales + row); });
-  const int64_t panels = own_->weights().num_panels();
-  context.parallel->Run([&](int worker) {
+  context.parallel->RunRanges(own_->weights().num_panels(), [&](int worker, int64_t begin, int64_t end) {
     std::byte* scratch = source + plan.workers + plan.worker_bytes * worker;
-    for (int64_t p = panels * worker / workers; p < panels * (worker + 1) / workers; ++p) {
+    for (int64_t p = begin; p < end; ++p) {
       if (!RunPanel(p, source, scales, rows, scratch, y, ldy)) failed[worker] = std::byte{1};
     }
   });
