@@ -1,5 +1,6 @@
-// int8 x int8 on AVX2 without VNNI: weights sign-extended to i16, activations stored as i16 codes, madd to i32. Exact
-// for every code; maddubs would saturate.
+// int8 x int8 on AVX2 without VNNI. Many rows: weights sign-extended to i16 once for all of them, activations stored as
+// i16 codes, madd to i32. One row: maddubs of |w| and x with w's sign, whose pairs reach at most 2 * 128 * 127 = 32512,
+// so that it does not saturate either. Both are exact for every code.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -63,6 +64,25 @@ BITRATE_INLINE inline void Dot(const int8_t* w, const int16_t* x, int64_t ld, in
   });
 }
 
+// The same sums for one row, over whole panels in order. What comes is asked for ahead of the hardware's prefetchers.
+BITRATE_INLINE inline void DotRow(const int8_t* w, const int16_t* x, int64_t count, __m256i (&dot)[1][kVectors]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  StaticFor<kVectors>([&](auto v) BITRATE_INLINE { dot[0][v] = _mm256_setzero_si256(); });
+  for (int64_t k = 0; k < count; k += 4, w += kPanelRows * 4) {
+    StaticFor<kPanelRows * 4 / 64>([&](auto line) BITRATE_INLINE {
+      _mm_prefetch(reinterpret_cast<const char*>(w) + kBlockBytes + line * 64, _MM_HINT_T1);
+    });
+    const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + k));
+    const __m256i xi = _mm256_broadcastd_epi32(_mm_packs_epi16(codes, codes));
+    StaticFor<kVectors>([&](auto v) BITRATE_INLINE {
+      const __m256i wi = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + v * 32));
+      const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(wi), _mm256_sign_epi8(xi, wi));
+      dot[0][v] = _mm256_add_epi32(dot[0][v], _mm256_madd_epi16(pairs, ones));
+      Keep(dot[0][v]);
+    });
+  }
+}
+
 enum class Kind { kChannel, kToken, kGroup };
 
 // K values [begin, end) (whole groups) of V vectors for M rows. For kToken `out` collects i32 sums.
@@ -73,7 +93,12 @@ BITRATE_NOINLINE void Tile(const Panel& p, const Int8Rows& x, int64_t begin, int
   for (int64_t k = begin; k < end; k += kGroup) {
     const int64_t count = end - k < kGroup ? end - k : kGroup;
     __m256i dot[kM][kV];
-    Dot<kV, kM>(static_cast<const int8_t*>(p.codes) + k * kPanelRows + vector * 32, codes + k, x.ld, count, dot);
+    const int8_t* w = static_cast<const int8_t*>(p.codes) + k * kPanelRows + vector * 32;
+    if constexpr (kM == 1) {
+      DotRow(w, codes + k, count, dot);
+    } else {
+      Dot<kV, kM>(w, codes + k, x.ld, count, dot);
+    }
     StaticFor<kV>([&](auto v) BITRATE_INLINE {
       __m256 w_scale = _mm256_setzero_ps();
       if constexpr (kKind == Kind::kGroup) {
@@ -112,7 +137,7 @@ void Finish(const Panel& p, const Int8Rows& x, int m, float* out) {
   }
 }
 
-constexpr int VectorsFor(int m) { return m == 1 ? 4 : m == 2 ? 2 : 1; }
+constexpr int VectorsFor(int m) { return m == 1 ? kVectors : m == 2 ? 2 : 1; }
 
 template <Kind kKind>
 void Int8Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
@@ -121,8 +146,9 @@ void Int8Panel(const Panel& p, const Int8Rows& x, int m, float* out) {
   // A short last group of a Q8_0 head does not exist, but half of its last 64 may be padding without a scale.
   const int64_t limit = kKind == Kind::kGroup ? p.k : padded;
   const int tiles = (m + kMaxRows - 1) / kMaxRows;
-  for (int64_t k = 0; k < limit; k += kBlockK) {
-    const int64_t end = k + kBlockK < limit ? k + kBlockK : limit;
+  const int64_t step = m == 1 ? limit : kBlockK;  // one row needs no blocks
+  for (int64_t k = 0; k < limit; k += step) {
+    const int64_t end = k + step < limit ? k + step : limit;
     for (int t = 0, row = 0; t < tiles; ++t) {
       const int rows = m / tiles + (t < m % tiles ? 1 : 0);
       Int8Rows part = x;

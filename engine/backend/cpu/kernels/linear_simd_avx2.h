@@ -20,6 +20,7 @@ struct Avx2 {
   static constexpr int VectorsFromRegisters(int m) { return m == 1 ? 8 : m == 2 ? 4 : 2; }
 
   static void Prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+  static void PrefetchL2(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   static F LoadF(const float* p) { return _mm256_loadu_ps(p); }
   static void StoreF(float* p, F v) { _mm256_storeu_ps(p, v); }
   static F SetF(float v) { return _mm256_set1_ps(v); }

@@ -25,6 +25,7 @@ struct Avx512 {
   static constexpr int VectorsFromRegisters(int) { return 4; }
 
   static void Prefetch(const char*) {}  // a tile is the whole width of a panel: one forward stream
+  static void PrefetchL2(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
   static F LoadF(const float* p) { return _mm512_loadu_ps(p); }
   static void StoreF(float* p, F v) { _mm512_storeu_ps(p, v); }
   static F SetF(float v) { return _mm512_set1_ps(v); }
