@@ -94,6 +94,43 @@ inline __m256i NarrowHalf(V512 a) {
   return _mm256_set_m128i(_mm256_cvtps_ph(from.lane[1], _MM_FROUND_TO_NEAREST_INT),
                           _mm256_cvtps_ph(from.lane[0], _MM_FROUND_TO_NEAREST_INT));
 }
+inline __m128i MaskzLoadEpi8(uint16_t mask, const void* p) {
+  Lanes<uint8_t, 16> r{};
+  for (int i = 0; i < 16; ++i) {
+    if (mask >> i & 1) r.lane[i] = static_cast<const uint8_t*>(p)[i];
+  }
+  return r.To<__m128i>();
+}
+inline void MaskStoreEpi8(void* p, uint16_t mask, __m128i a) {
+  const auto lanes = Lanes<uint8_t, 16>::From(a);
+  for (int i = 0; i < 16; ++i) {
+    if (mask >> i & 1) static_cast<uint8_t*>(p)[i] = lanes.lane[i];
+  }
+}
+inline __m128i NarrowEpi32ToEpi8(I512 a) {
+  const auto from = Lanes<uint32_t, 16>::From(a);
+  Lanes<uint8_t, 16> r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<uint8_t>(from.lane[i]);
+  return r.To<__m128i>();
+}
+inline I512 WidenEpi8(__m128i a) {
+  const auto from = Lanes<int8_t, 16>::From(a);
+  Lanes<int32_t, 16> r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = from.lane[i];
+  return r.To<I512>();
+}
+inline V512 IntegersToPs(I512 a) {
+  const auto from = Lanes<int32_t, 16>::From(a);
+  Lanes<float, 16> r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(from.lane[i]);
+  return r.To<V512>();
+}
+inline I512 PsToIntegers(V512 a) {  // to the nearest, ties to even; NaN gives 0x80000000
+  const auto from = Lanes<__m256, 2>::From(a);
+  Lanes<__m256i, 2> r;
+  for (int i = 0; i < 2; ++i) r.lane[i] = _mm256_cvtps_epi32(from.lane[i]);
+  return r.To<I512>();
+}
 inline __m256 ExtractHalf(V512 a, int which) { return Lanes<__m256, 2>::From(a).lane[which]; }
 
 }  // namespace bitrate::emulated
@@ -111,6 +148,12 @@ inline __m256 ExtractHalf(V512 a, int which) { return Lanes<__m256, 2>::From(a).
 #define _mm512_srai_epi32(a, count) bitrate::emulated::ShiftRightArithmetic(a, count)
 #define _mm512_cvtph_ps(a) bitrate::emulated::WidenHalf(a)
 #define _mm512_cvtps_ph(a, rounding) bitrate::emulated::NarrowHalf(a)
+#define _mm_maskz_loadu_epi8(mask, p) bitrate::emulated::MaskzLoadEpi8(mask, p)
+#define _mm_mask_storeu_epi8(p, mask, a) bitrate::emulated::MaskStoreEpi8(p, mask, a)
+#define _mm512_cvtepi32_epi8(a) bitrate::emulated::NarrowEpi32ToEpi8(a)
+#define _mm512_cvtepi8_epi32(a) bitrate::emulated::WidenEpi8(a)
+#define _mm512_cvtepi32_ps(a) bitrate::emulated::IntegersToPs(a)
+#define _mm512_cvtps_epi32(a) bitrate::emulated::PsToIntegers(a)
 #define _mm512_extractf32x8_ps(a, which) bitrate::emulated::ExtractHalf(a, which)
 
 #define _mm512_abs_ps simde_mm512_abs_ps
