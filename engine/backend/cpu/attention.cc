@@ -32,7 +32,9 @@ struct Workspace {
 struct KeyTiles {
   const void* k[kKvChunkTiles] = {};
   const void* v[kKvChunkTiles] = {};
+  const void* next_k[kKvChunkTiles] = {};  // of the next chunk, to be fetched meanwhile
   int64_t k_stride = 0;
+  bool in_cache = false;  // the paged cache, not the workspace
 };
 
 struct Plan {
@@ -82,8 +84,8 @@ class AttentionCall {
  private:
   Workspace CarveWorkspace(Carver* carver) const;
   void RunItem(const AttentionItem& item, const Workspace& work) const;
-  void RunChunk(const AttentionTile& tile, int chunk, const Workspace& work, float* results) const;
-  void PointAtCache(const AttentionTile& tile, int chunk, KeyRange keys, KeyTiles* tiles) const;
+  void RunChunk(const AttentionTile& tile, int chunk, bool another, const Workspace& work, float* results) const;
+  void PointAtCache(const AttentionTile& tile, int chunk, KeyRange keys, bool another, KeyTiles* tiles) const;
   void CopyFromCache(const AttentionTile& tile, int chunk, KeyRange keys, const Workspace& work, KeyTiles* tiles) const;
   void MergeTile(const AttentionTile& tile, float* state) const;
   void MergeInto(const AttentionTile& tile, int chunk, float* results, float* state) const;
@@ -183,14 +185,16 @@ void AttentionCall::RunItem(const AttentionItem& item, const Workspace& work) co
   const bool whole = tile.partials < 0;
   for (int chunk = item.chunk_begin; chunk < item.chunk_end; ++chunk) {
     float* results = whole ? work.chunk : Partial(tile, chunk);
-    RunChunk(tile, chunk, work, results);
+    RunChunk(tile, chunk, chunk + 1 < item.chunk_end, work, results);
     if (whole) MergeInto(tile, chunk, results, work.state);
   }
   if (whole) FinishTile(tile, work.state);
 }
 
-// The results of all rows that see keys of the chunk; the others' are left as they are.
-void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, const Workspace& work, float* results) const {
+// The results of all rows that see keys of the chunk; the others' are left as they are. another: the next chunk
+// follows.
+void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, bool another, const Workspace& work,
+                             float* results) const {
   const int group = shape_.group, vectors = shape_.Vectors(tile);
   const int64_t row_width = int64_t{spec_.head_dim} * (spec_.num_heads + 2 * spec_.num_kv_heads);
   const float* heads = qkv_ + int64_t{tile.kv_head} * group * spec_.head_dim;
@@ -208,7 +212,7 @@ void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, const Workspa
   const bool direct =
       geometry_.block_tokens % kVecLanes == 0 && (geometry_.dtype == DType::kF32 || vectors <= kDirectVectors);
   if (direct) {
-    PointAtCache(tile, chunk, all, &tiles);
+    PointAtCache(tile, chunk, all, another, &tiles);
   } else {
     CopyFromCache(tile, chunk, all, work, &tiles);
   }
@@ -216,6 +220,8 @@ void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, const Workspa
   args.k_tiles = tiles.k;
   args.k_stride = tiles.k_stride;
   args.v_tiles = tiles.v;
+  args.prefetch = tiles.in_cache;
+  args.next_k_tiles = tiles.in_cache && another ? tiles.next_k : nullptr;
   args.head_dim = spec_.head_dim;
   args.scale = spec_.scale;
   args.softcap = spec_.softcap;
@@ -241,15 +247,25 @@ void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, const Workspa
   }
 }
 
-void AttentionCall::PointAtCache(const AttentionTile& tile, int chunk, KeyRange keys, KeyTiles* tiles) const {
+void AttentionCall::PointAtCache(const AttentionTile& tile, int chunk, KeyRange keys, bool another,
+                                 KeyTiles* tiles) const {
   const int64_t element_bytes = static_cast<int64_t>(DTypeBytes(geometry_.dtype));
+  tiles->in_cache = true;
   tiles->k_stride = geometry_.block_tokens;
+  const auto keys_at = [&](int64_t token) {
+    return BlockOf(tile, token) + geometry_.KOffset(layer_, tile.kv_head) +
+           token % geometry_.block_tokens * element_bytes;
+  };
   for (int t = keys.first / kVecLanes; t * kVecLanes < keys.last; ++t) {
     const int64_t token = int64_t{chunk} * kKvChunkTokens + t * kVecLanes;
-    const int64_t slot = token % geometry_.block_tokens;
-    const std::byte* block = BlockOf(tile, token);
-    tiles->k[t] = block + geometry_.KOffset(layer_, tile.kv_head) + slot * element_bytes;
-    tiles->v[t] = block + geometry_.VOffset(layer_, tile.kv_head) + slot * spec_.head_dim * element_bytes;
+    tiles->k[t] = keys_at(token);
+    tiles->v[t] = BlockOf(tile, token) + geometry_.VOffset(layer_, tile.kv_head) +
+                  token % geometry_.block_tokens * spec_.head_dim * element_bytes;
+  }
+  if (!another) return;
+  const int64_t last_token = batch_.positions[tile.row_end - 1];
+  for (int t = 0; t < kKvChunkTiles; ++t) {
+    tiles->next_k[t] = keys_at(std::min(int64_t{chunk + 1} * kKvChunkTokens + t * kVecLanes, last_token));
   }
 }
 

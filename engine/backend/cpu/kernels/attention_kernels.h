@@ -14,97 +14,154 @@
 
 namespace bitrate {
 
-template <typename V>
+// How a register of keys or values is read; LoadN: lanes from n on are zero, n may be negative.
+template <typename R>
 struct KvF32 {
   using Element = float;
-  static V Load(const float* p) { return V::Load(p); }
-  static V LoadN(const float* p, int n) { return V::LoadN(p, n); }
+  static R Load(const float* p) { return R::Load(p); }
+  static R LoadN(const float* p, int n) { return n >= R::kLanes ? Load(p) : R::LoadN(p, n > 0 ? n : 0); }
 };
-template <typename V>
+template <typename R>
 struct KvBf16 {
   using Element = uint16_t;
-  static V Load(const uint16_t* p) { return V::LoadBf16(p); }
-  static V LoadN(const uint16_t* p, int n) { return V::LoadBf16N(p, n); }
+  static R Load(const uint16_t* p) { return R::LoadBf16(p); }
+  static R LoadN(const uint16_t* p, int n) { return n >= R::kLanes ? Load(p) : R::LoadBf16N(p, n > 0 ? n : 0); }
 };
-template <typename V>
+template <typename R>
 struct KvFp16 {
   using Element = uint16_t;
-  static V Load(const uint16_t* p) { return V::LoadFp16(p); }
-  static V LoadN(const uint16_t* p, int n) { return V::LoadFp16N(p, n); }
+  static R Load(const uint16_t* p) { return R::LoadFp16(p); }
+  static R LoadN(const uint16_t* p, int n) { return n >= R::kLanes ? Load(p) : R::LoadFp16N(p, n > 0 ? n : 0); }
 };
 
-// Raw scores of Q vectors for T tiles of 16 keys: keys in lanes, so no horizontal add.
+// Fetches what the next phase reads: a KV head's keys of 16 tokens are a stream too short for the hardware to predict.
+inline void Prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+
+// Raw scores of Q vectors for T tiles of 16 keys: keys in lanes, so no horizontal add. Q x T tiles of accumulators stay
+// in registers beside the smaller of (Q queries, T tiles of keys): the other side passes through one register. (With
+// one register too few the compiler keeps an accumulator in memory, which halves the speed.)
 template <typename V, typename Kv, int Q, int T>
 inline void ScoreTiles(const AttendArgs& args, int vector, int tile) {
+  using R = typename V::Register;
+  constexpr int kParts = kVecLanes / R::kLanes, kKeys = T * kParts;
   const typename Kv::Element* k[T];
+  const char* ahead[T];
   const float* q[Q];
-  V score[Q][T];
+  R score[Q][kKeys];
+  const int64_t ahead_step = args.prefetch ? kVecLanes * sizeof(typename Kv::Element) : 0;
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) k[t] = static_cast<const typename Kv::Element*>(args.k_tiles[tile + t]);
+  for (int t = 0; t < T; ++t) {
+    k[t] = static_cast<const typename Kv::Element*>(args.k_tiles[tile + t]);
+    ahead[t] = static_cast<const char*>(args.v_tiles[tile + t]);
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < Q; ++i) {
     q[i] = args.q[vector + i];
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) score[i][t] = V::Set(0.0f);
+#pragma GCC unroll 16
+    for (int t = 0; t < kKeys; ++t) score[i][t] = R::Set(0.0f);
   }
   const int64_t stride = args.k_stride;
   for (int d = 0; d < args.head_dim; ++d) {
-    V keys[T];
+    if constexpr (Q <= kKeys) {
+      R query[Q];
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      keys[t] = Kv::Load(k[t]);
-      k[t] += stride;
+      for (int i = 0; i < Q; ++i) query[i] = R::Set(q[i][d]);
+#pragma GCC unroll 16
+      for (int t = 0; t < kKeys; ++t) {
+        const R keys = Kv::Load(k[t / kParts] + t % kParts * R::kLanes);
+#pragma GCC unroll 8
+        for (int i = 0; i < Q; ++i) score[i][t] = R::Fma(query[i], keys, score[i][t]);
+      }
+    } else {
+      R keys[kKeys];
+#pragma GCC unroll 16
+      for (int t = 0; t < kKeys; ++t) keys[t] = Kv::Load(k[t / kParts] + t % kParts * R::kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < Q; ++i) {
+        const R query = R::Set(q[i][d]);
+#pragma GCC unroll 16
+        for (int t = 0; t < kKeys; ++t) score[i][t] = R::Fma(query, keys[t], score[i][t]);
+      }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < Q; ++i) {
-      const V query = V::Set(q[i][d]);
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) score[i][t] = V::Fma(query, keys[t], score[i][t]);
+    for (int t = 0; t < T; ++t) {
+      k[t] += stride;
+      Prefetch(ahead[t]);
+      ahead[t] += ahead_step;
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < Q; ++i) {
     float* out = args.scores + static_cast<int64_t>(vector + i) * kKvChunkTokens + tile * kVecLanes;
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) V::Store(out + t * kVecLanes, score[i][t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kKeys; ++t) R::Store(out + t * R::kLanes, score[i][t]);
   }
 }
 
-// acc of Q vectors += p * v over keys begin .. end-1 for T groups of 16 dims from `dim`; kPartial: the last group ends
+// What WeighValues brings near while it reads the values of `key`: a sixteenth of the next chunk's tile of keys.
+template <typename Kv>
+inline void PrefetchNextKeys(const AttendArgs& args, int key) {
+  const auto* next = static_cast<const typename Kv::Element*>(args.next_k_tiles[key / kVecLanes]);
+  const int step = (args.head_dim + kVecLanes - 1) / kVecLanes;
+  next += key % kVecLanes * step * args.k_stride;
+  for (int d = 0; d < step; ++d) Prefetch(next + d * args.k_stride);
+}
+
+// acc of Q vectors += p * v over keys begin .. end-1 for T tiles of 16 dims from `dim`; kPartial: the last tile ends
 // at D.
 template <typename V, typename Kv, int Q, int T, bool kPartial>
 inline void WeighValues(const AttendArgs& args, int vector, int dim, int begin, int end) {
+  using R = typename V::Register;
+  constexpr int kDims = T * kVecLanes / R::kLanes;
   if (begin >= end) return;
-  V acc[Q][T];
+  R acc[Q][kDims];
   const float* p[Q];
 #pragma GCC unroll 8
   for (int i = 0; i < Q; ++i) {
     p[i] = args.scores + static_cast<int64_t>(vector + i) * kKvChunkTokens;
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) acc[i][t] = V::Load(args.acc + (vector + i) * args.acc_stride + dim + t * kVecLanes);
+#pragma GCC unroll 16
+    for (int t = 0; t < kDims; ++t)
+      acc[i][t] = R::Load(args.acc + (vector + i) * args.acc_stride + dim + t * R::kLanes);
   }
+  const auto load = [&](const typename Kv::Element* row, int t) {
+    if constexpr (kPartial) return Kv::LoadN(row + t * R::kLanes, args.head_dim - dim - t * R::kLanes);
+    return Kv::Load(row + t * R::kLanes);
+  };
+  const bool prefetch = args.next_k_tiles != nullptr && dim == 0;
   for (int key = begin; key < end;) {
     const auto* tile = static_cast<const typename Kv::Element*>(args.v_tiles[key / kVecLanes]);
     const typename Kv::Element* row = tile + static_cast<int64_t>(key % kVecLanes) * args.head_dim + dim;
     const int tile_end = (key / kVecLanes + 1) * kVecLanes;
     for (const int stop = tile_end < end ? tile_end : end; key < stop; ++key, row += args.head_dim) {
-      V values[T];
+      if (prefetch) PrefetchNextKeys<Kv>(args, key);
+      if constexpr (Q <= kDims) {
+        R weight[Q];
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        values[t] = kPartial ? Kv::LoadN(row + t * kVecLanes, args.head_dim - dim) : Kv::Load(row + t * kVecLanes);
-      }
+        for (int i = 0; i < Q; ++i) weight[i] = R::Set(p[i][key]);
+#pragma GCC unroll 16
+        for (int t = 0; t < kDims; ++t) {
+          const R values = load(row, t);
 #pragma GCC unroll 8
-      for (int i = 0; i < Q; ++i) {
-        const V weight = V::Set(p[i][key]);
+          for (int i = 0; i < Q; ++i) acc[i][t] = R::Fma(weight[i], values, acc[i][t]);
+        }
+      } else {
+        R values[kDims];
+#pragma GCC unroll 16
+        for (int t = 0; t < kDims; ++t) values[t] = load(row, t);
 #pragma GCC unroll 8
-        for (int t = 0; t < T; ++t) acc[i][t] = V::Fma(weight, values[t], acc[i][t]);
+        for (int i = 0; i < Q; ++i) {
+          const R weight = R::Set(p[i][key]);
+#pragma GCC unroll 16
+          for (int t = 0; t < kDims; ++t) acc[i][t] = R::Fma(weight, values[t], acc[i][t]);
+        }
       }
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < Q; ++i) {
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) V::Store(args.acc + (vector + i) * args.acc_stride + dim + t * kVecLanes, acc[i][t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kDims; ++t)
+      R::Store(args.acc + (vector + i) * args.acc_stride + dim + t * R::kLanes, acc[i][t]);
   }
 }
 
@@ -114,22 +171,23 @@ inline void SoftmaxChunk(const AttendArgs& args, int vector) {
   const int first = args.first[vector], last = args.last[vector];
   float* scores = args.scores + static_cast<int64_t>(vector) * kKvChunkTokens;
   const float minus_infinity = -__builtin_inff();
+  const auto visible = [&](int key) { return first <= key && key + kVecLanes <= last; };  // a tile, whole
   V largest = V::Set(minus_infinity);
   const int begin = first / kVecLanes * kVecLanes;
   for (int key = begin; key < last; key += kVecLanes) {
     V s = V::Mul(V::Load(scores + key), V::Set(args.scale));
     if (args.softcap > 0) s = V::Mul(VecTanh(V::Div(s, V::Set(args.softcap))), V::Set(args.softcap));
-    s = V::KeepLanes(s, first - key, last - key, minus_infinity);
+    if (!visible(key)) s = V::KeepLanes(s, first - key, last - key, minus_infinity);
     largest = V::Max(largest, s);
     V::Store(scores + key, s);
   }
   const float max = V::ReduceMax(largest);
   V sum = V::Set(0.0f);
   for (int key = begin; key < last; key += kVecLanes) {
-    const V p = VecExp(V::Sub(V::Load(scores + key), V::Set(max)));
-    const V visible = V::KeepLanes(p, first - key, last - key, 0.0f);
-    sum = V::Add(sum, visible);
-    V::Store(scores + key, visible);
+    V p = VecExpNonPositive(V::Sub(V::Load(scores + key), V::Set(max)));
+    if (!visible(key)) p = V::KeepLanes(p, first - key, last - key, 0.0f);
+    sum = V::Add(sum, p);
+    V::Store(scores + key, p);
   }
   args.max[vector] = max;
   args.sum[vector] = V::ReduceAdd(sum);
@@ -181,16 +239,34 @@ inline void AttendVectors(const AttendArgs& args, int vector) {
   if (dim < args.head_dim) WeighRagged<V, Kv, Q, 1, true>(args, vector, dim);
 }
 
-// Vectors three at a time, and two by two what three does not divide: what fits the registers with two tiles each.
+// As few groups of vectors as registers allow, alike in size: each converts the keys and values that it reads.
 template <typename V, typename Kv>
 void AttendChunk(const AttendArgs& args) {
-  int vector = 0;
-  while (args.n - vector >= 5 || args.n - vector == 3) {
-    AttendVectors<V, Kv, 3>(args, vector);
-    vector += 3;
+  constexpr int kMost = 6;
+  int groups = (args.n + kMost - 1) / kMost;
+  for (int vector = 0; vector < args.n; --groups) {
+    const int count = (args.n - vector + groups - 1) / groups;
+    switch (count) {
+      case 1:
+        AttendVectors<V, Kv, 1>(args, vector);
+        break;
+      case 2:
+        AttendVectors<V, Kv, 2>(args, vector);
+        break;
+      case 3:
+        AttendVectors<V, Kv, 3>(args, vector);
+        break;
+      case 4:
+        AttendVectors<V, Kv, 4>(args, vector);
+        break;
+      case 5:
+        AttendVectors<V, Kv, 5>(args, vector);
+        break;
+      default:
+        AttendVectors<V, Kv, kMost>(args, vector);
+    }
+    vector += count;
   }
-  for (; args.n - vector >= 2; vector += 2) AttendVectors<V, Kv, 2>(args, vector);
-  if (vector < args.n) AttendVectors<V, Kv, 1>(args, vector);
 }
 
 // a = e^(M - m), b = e^(m' - m) with m the larger maximum: sum = fma(sum, a, sum' * b), acc likewise.

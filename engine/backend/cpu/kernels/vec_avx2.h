@@ -8,9 +8,43 @@
 
 namespace bitrate {
 
+// Half of such a vector, for loops that count registers.
+struct Avx2Register {
+  static constexpr int kLanes = 8;
+  __m256 v;
+
+  static Avx2Register Set(float x) { return {_mm256_set1_ps(x)}; }
+  static Avx2Register Load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static Avx2Register LoadBf16(const uint16_t* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+  }
+  static Avx2Register LoadFp16(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  static Avx2Register LoadN(const float* p, int n) { return Load(Copy(p, n).lane); }
+  static Avx2Register LoadBf16N(const uint16_t* p, int n) { return LoadBf16(Copy(p, n).lane); }
+  static Avx2Register LoadFp16N(const uint16_t* p, int n) { return LoadFp16(Copy(p, n).lane); }
+  static void Store(float* p, Avx2Register a) { _mm256_storeu_ps(p, a.v); }
+  static Avx2Register Fma(Avx2Register a, Avx2Register b, Avx2Register c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+
+ private:
+  template <typename T>
+  struct Lanes {
+    T lane[kLanes];
+  };
+  template <typename T>
+  static Lanes<T> Copy(const T* p, int n) {
+    Lanes<T> lanes = {};
+    for (int i = 0; i < n; ++i) lanes.lane[i] = p[i];
+    return lanes;
+  }
+};
+
 struct Avx2Vec {
   static constexpr int kLanes = 16;
   static constexpr int kTiles = 6;  // 12 of 16 registers
+  using Register = Avx2Register;
   __m256 lo, hi;
 
   static Avx2Vec Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -92,6 +126,7 @@ struct Avx2Vec {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
+  static Avx2Vec AddExponent(Avx2Vec x, Avx2Vec n) { return {AddExponent(x.lo, n.lo), AddExponent(x.hi, n.hi)}; }
   static void HalfPowers(Avx2Vec rounded, Avx2Vec* low, Avx2Vec* high) {
     HalfPowers(rounded.lo, &low->lo, &high->lo);
     HalfPowers(rounded.hi, &low->hi, &high->hi);
@@ -120,6 +155,10 @@ struct Avx2Vec {
     const __m256i keep = _mm256_and_si256(_mm256_cmpgt_epi32(index, _mm256_set1_epi32(first - 1)),
                                           _mm256_cmpgt_epi32(_mm256_set1_epi32(last), index));
     return _mm256_blendv_ps(_mm256_set1_ps(other), a, _mm256_castsi256_ps(keep));
+  }
+  static __m256 AddExponent(__m256 x, __m256 n) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);  // of NaN: 0
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponent));
   }
   static void HalfPowers(__m256 rounded, __m256* low, __m256* high) {
     const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_set1_epi32(0x4b400000));

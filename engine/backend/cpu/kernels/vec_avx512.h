@@ -20,7 +20,8 @@ namespace bitrate {
 
 struct Avx512Vec {
   static constexpr int kLanes = 16;
-  static constexpr int kTiles = 16;  // of 32 registers
+  static constexpr int kTiles = 24;  // of 32 registers
+  using Register = Avx512Vec;
   __m512 v;
 
   static __mmask16 FirstN(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
@@ -82,6 +83,10 @@ struct Avx512Vec {
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  static Avx512Vec AddExponent(Avx512Vec x, Avx512Vec n) {
+    const __m512i exponent = _mm512_slli_epi32(_mm512_cvtps_epi32(n.v), 23);  // of NaN: 0
+    return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x.v), exponent))};
   }
   static void HalfPowers(Avx512Vec rounded, Avx512Vec* low, Avx512Vec* high) {
     const __m512i n = _mm512_sub_epi32(_mm512_castps_si512(rounded.v), _mm512_set1_epi32(0x4b400000));

@@ -26,6 +26,23 @@ inline V VecExp(V x) {
   return V::Mul(V::Mul(p, low), high);
 }
 
+// exp of x <= 0 in fewer steps, for weights of a softmax: below -86 it stays at e^-86, 4e-38, which no sum of weights
+// (1 or more) can tell from 0. NaN stays.
+template <typename V>
+inline V VecExpNonPositive(V x) {
+  x = V::Max(V::Set(-86.0f), x);
+  const V magic = V::Set(12582912.0f);
+  const V n = V::Sub(V::Fma(x, V::Set(1.44269502f), magic), magic);
+  V r = V::Fnma(n, V::Set(0.693147182f), x);
+  r = V::Fnma(n, V::Set(-1.90465421e-9f), r);
+  V q = V::Set(0.001381432986818254f);
+  q = V::Fma(q, r, V::Set(0.00836885068565607f));
+  q = V::Fma(q, r, V::Set(0.041668400168418884f));
+  q = V::Fma(q, r, V::Set(0.1666651964187622f));
+  q = V::Fma(q, r, V::Set(0.4999999403953552f));
+  return V::AddExponent(V::Add(V::Set(1.0f), V::Fma(V::Mul(r, r), q, r)), n);
+}
+
 template <typename V>
 inline V VecTanh(V x) {
   // Near zero 1 - 2 / (e^2x + 1) cancels; an odd polynomial does not.

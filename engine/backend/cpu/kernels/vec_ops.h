@@ -24,7 +24,9 @@ struct AttendArgs {
   int head_dim;                // D
   const void* const* k_tiles;  // [8] tile t, key i, dim d at k_tiles[t][d * k_stride + i]; null where no vector looks
   int64_t k_stride;
-  const void* const* v_tiles;  // [8] tile t, key i, dim d at v_tiles[t][i * D + d]
+  const void* const* v_tiles;       // [8] tile t, key i, dim d at v_tiles[t][i * D + d]
+  bool prefetch;                    // the values lie far away: fetch them while the keys are read
+  const void* const* next_k_tiles;  // [8] keys of the chunk that comes next, to fetch meanwhile; null = none
   float scale;
   float softcap;       // 0 = none
   float* scores;       // [n, 128] scratch

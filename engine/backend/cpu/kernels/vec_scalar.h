@@ -5,6 +5,8 @@
 //   KeepLanes         lanes first <= i < last of v, `other` elsewhere
 //   ReduceAdd         i + (i + 8), then + 4, + 2, + 1
 //   HalfPowers        2^(n/2) and 2^(n - n/2) of an integer n held as 1.5 * 2^23 + n
+//   AddExponent       x * 2^n of an integer n, where x and the result are normal numbers; NaN where both are NaN
+//   Register          one hardware register of kLanes <= 16 lanes: Set, Load.., Store and Fma only
 //   LoadN / StoreN    the first n <= 16 lanes only; lanes beyond are zero
 #ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_SCALAR_H_
 #define BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_SCALAR_H_
@@ -20,6 +22,7 @@ namespace bitrate {
 struct ScalarVec {
   static constexpr int kLanes = 16;
   static constexpr int kTiles = 4;
+  using Register = ScalarVec;
   float lane[kLanes];
 
   template <typename F>
@@ -102,6 +105,13 @@ struct ScalarVec {
       for (int i = 0; i < step; ++i) a.lane[i] = a.lane[i] > a.lane[i + step] ? a.lane[i] : a.lane[i + step];
     }
     return a.lane[0];
+  }
+
+  static ScalarVec AddExponent(ScalarVec x, ScalarVec n) {
+    return Each([&](int i) {
+      const uint32_t exponent = n.lane[i] == n.lane[i] ? static_cast<uint32_t>(static_cast<int32_t>(n.lane[i])) : 0;
+      return std::bit_cast<float>(std::bit_cast<uint32_t>(x.lane[i]) + (exponent << 23));
+    });
   }
 
   // 2^(n / 2) and 2^(n - n / 2) of n = rounded - 1.5 * 2^23 (the halves keep subnormal and overflowing results right).

@@ -23,9 +23,9 @@ inline constexpr VecOps kVecOps = {
     .to_fp16 = ToFp16Row<V>,
     .from_bf16 = FromBf16Row<V>,
     .from_fp16 = FromFp16Row<V>,
-    .attend_f32 = AttendChunk<V, KvF32<V>>,
-    .attend_bf16 = AttendChunk<V, KvBf16<V>>,
-    .attend_fp16 = AttendChunk<V, KvFp16<V>>,
+    .attend_f32 = AttendChunk<V, KvF32<typename V::Register>>,
+    .attend_bf16 = AttendChunk<V, KvBf16<typename V::Register>>,
+    .attend_fp16 = AttendChunk<V, KvFp16<typename V::Register>>,
     .merge = MergeChunk<V>,
     .finish = FinishRow<V>,
 };
