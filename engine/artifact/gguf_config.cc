@@ -189,6 +189,29 @@ Status AddTokens(const GgufMetadata& metadata, json* config) {
   return OkStatus();
 }
 
+// What the files leave to their readers' tables of Gemma 3's sizes.
+Status AddGemma3(const Keys& keys, json* config) {
+  json& c = *config;
+  c["model_type"] = "gemma3_text";
+  c["architectures"] = json::array({"Gemma3ForCausalLM"});
+  c.erase("hidden_act");
+  c["hidden_activation"] = "gelu_pytorch_tanh";
+  c["norm_weights_include_one"] = true;  // the converter adds it
+  // Attention is scaled by the head's size, but in the 27B model, the one of 62 layers, by the width of a head's share.
+  const bool is_27b = c["num_hidden_layers"] == 62;
+  c["query_pre_attn_scalar"] =
+      is_27b ? c["hidden_size"].get<int64_t>() / c["num_attention_heads"].get<int64_t>() : c["head_dim"].get<int64_t>();
+  c["sliding_window_pattern"] = 6;
+  ASSIGN_OR_RETURN(const double local_theta, keys.Float("rope.freq_base_swa", 10000.0));
+  json full = std::move(c["rope_parameters"]);
+  c["rope_parameters"] = {{"full_attention", std::move(full)},
+                          {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", local_theta}}}};
+  return OkStatus();
+}
+
+constexpr std::pair<std::string_view, std::string_view> kClassNames[] = {
+    {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
+
 }  // namespace
 
 StatusOr<GgufHeads> ReadGgufHeads(const GgufMetadata& metadata, std::string_view architecture) {
@@ -213,10 +236,9 @@ StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& t
   const Keys keys(metadata, *architecture);
   ASSIGN_OR_RETURN(const uint64_t experts, metadata.GetU64Or(keys.Key("expert_count"), 0));
   if (experts > 0) config["model_type"] = *architecture == "llama" ? "mixtral" : *architecture + "_moe";
-  config["architectures"] = json::array({*architecture == "llama"   ? "LlamaForCausalLM"
-                                         : *architecture == "qwen2" ? "Qwen2ForCausalLM"
-                                                                    : "Qwen3ForCausalLM"});
-  if (experts > 0) config.erase("architectures");
+  for (const auto& [name, class_name] : kClassNames) {
+    if (name == *architecture && experts == 0) config["architectures"] = json::array({class_name});
+  }
   RETURN_IF_ERROR(AddShapes(metadata, keys, *architecture, &config));
   ASSIGN_OR_RETURN(config["vocab_size"], VocabSize(metadata, keys, tensors));
   RETURN_IF_ERROR(AddRope(metadata, keys, tensors, &config));
@@ -224,6 +246,7 @@ StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& t
   config["tie_word_embeddings"] = !tensors.Has("lm_head.weight");
   config["attention_bias"] = tensors.Has("model.layers.0.self_attn.q_proj.bias");
   config["mlp_bias"] = tensors.Has("model.layers.0.mlp.up_proj.bias");
+  if (*architecture == "gemma3") RETURN_IF_ERROR(AddGemma3(keys, &config));
   return config;
 }
 

@@ -9,8 +9,10 @@
 // rope_factors, an array of head_dim / 2 divisors of the rope frequencies, is there where the file has a tensor
 // rope_freqs.weight: that is how llama 3 scaling is stored in GGUF (rope_type is then "default").
 //
-// An architecture other than llama, qwen2 and qwen3 gives {"model_type": name} only. A llama file with experts has
-// model_type "mixtral".
+// gemma3 becomes gemma3_text: rope_parameters by layer type, query_pre_attn_scalar, sliding_window_pattern, and
+// norm_weights_include_one, a key of ours: GGUF stores 1 + w.
+// An architecture other than llama, qwen2, qwen3 and gemma3 gives {"model_type": name} only. A llama file with experts
+// has model_type "mixtral".
 // Errors: INVALID_ARGUMENT naming the metadata key; FAILED_PRECONDITION for content we do not apply (per-layer head
 // counts, value heads of another size, longrope).
 #ifndef BITRATE_ENGINE_ARTIFACT_GGUF_CONFIG_H_

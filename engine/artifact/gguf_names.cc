@@ -24,6 +24,13 @@ constexpr Pair kLayer[] = {
     {"ffn_down", "mlp.down_proj"},
 };
 
+// Gemma norms both what goes into a part of a layer and what comes out of it.
+constexpr Pair kGemmaLayer[] = {
+    {"post_attention_norm", "post_attention_layernorm"},
+    {"ffn_norm", "pre_feedforward_layernorm"},
+    {"post_ffw_norm", "post_feedforward_layernorm"},
+};
+
 template <size_t N>
 std::optional<std::string_view> Lookup(const Pair (&pairs)[N], std::string_view name) {
   for (const Pair& pair : pairs) {
@@ -68,13 +75,15 @@ std::optional<Parts> Split(std::string_view name) {
 }  // namespace
 
 bool IsMappedGgufArchitecture(std::string_view architecture) {
-  return architecture == "llama" || architecture == "qwen2" || architecture == "qwen3";
+  return architecture == "llama" || architecture == "qwen2" || architecture == "qwen3" || architecture == "gemma3";
 }
 
 std::string CanonicalTensorName(std::string_view architecture, std::string_view name) {
   const std::optional<Parts> parts = Split(name);
   if (!IsMappedGgufArchitecture(architecture) || !parts) return std::string(name);
-  const auto canonical = parts->layer.empty() ? Lookup(kGlobal, parts->module) : Lookup(kLayer, parts->module);
+  std::optional<std::string_view> canonical;
+  if (architecture == "gemma3" && !parts->layer.empty()) canonical = Lookup(kGemmaLayer, parts->module);
+  if (!canonical) canonical = parts->layer.empty() ? Lookup(kGlobal, parts->module) : Lookup(kLayer, parts->module);
   if (!canonical) return std::string(name);
   std::string out;
   if (!parts->layer.empty()) out = "model.layers." + std::string(parts->layer) + ".";

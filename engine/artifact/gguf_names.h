@@ -7,7 +7,7 @@
 
 namespace bitrate {
 
-// Architectures whose names and configuration are mapped: llama, qwen2, qwen3.
+// Architectures whose names and configuration are mapped: llama, qwen2, qwen3, gemma3.
 bool IsMappedGgufArchitecture(std::string_view architecture);
 
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight". A name without a mapping stays as it is.

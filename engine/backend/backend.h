@@ -77,6 +77,9 @@ struct LinearSpec {
                                         // (a Q8_0 head keeps its own grid of 32)
 };
 
+// GELU in its tanh form, as "gelu_pytorch_tanh".
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
 // Geometry of the paged KV cache. A block holds block_tokens tokens of one sequence for all layers.
 // Within a block, layer by layer and KV head by KV head: K as [D, block_tokens], then V as [block_tokens, D], elements
 // of `dtype` (f32, bf16 or fp16). K has tokens innermost so that a dot product needs no horizontal add.
@@ -138,9 +141,16 @@ class Backend {
   // x [M, W] += delta [M, W], then y [M, W] = RmsNorm(x). The residual stream and its norm in one pass.
   virtual void AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps, int64_t m,
                           int64_t width, float* y) const = 0;
+  // Each of `slices` neighbouring pieces of width floats in the m rows of x (row stride ldx) becomes its own RmsNorm, by
+  // one weight [width]: heads, or a whole projection as one slice.
+  virtual void RmsNormSlices(ExecContext& context, float* x, int64_t ldx, const float* weight, float eps, int64_t m,
+                             int64_t slices, int64_t width) const = 0;
   virtual void Add(ExecContext& context, float* x, const float* delta, int64_t count) const = 0;
-  // y [M, I] = silu(gate_up[:, :I]) * gate_up[:, I:], gate_up [M, 2I].
-  virtual void SiluMul(ExecContext& context, const float* gate_up, int64_t m, int64_t inter, float* y) const = 0;
+  virtual void Scale(ExecContext& context, float* x, float factor, int64_t count) const = 0;
+  virtual void Softcap(ExecContext& context, float* x, float cap, int64_t count) const = 0;  // x = cap * tanh(x / cap)
+  // y [M, I] = act(gate_up[:, :I]) * gate_up[:, I:], gate_up [M, 2I].
+  virtual void GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m,
+                               int64_t inter, float* y) const = 0;
   // Rotates q and k of qkv [M, (H + 2 Hkv) * D] in place by their positions, then stores k and v, rounded to the cache's
   // dtype, at their positions' slots of `layer`.
   virtual void RopeAndStoreKv(ExecContext& context, const AttentionSpec& spec, const RopeTable& rope, int layer,

@@ -7,7 +7,9 @@
 namespace bitrate {
 namespace {
 
-const Architecture* const kArchitectures[] = {&kLlamaArchitecture};
+const Architecture* const kArchitectures[] = {&kLlamaArchitecture,  &kMistralArchitecture,    &kQwen2Architecture,
+                                              &kQwen3Architecture,  &kGraniteArchitecture,    &kOlmo2Architecture,
+                                              &kGemma2Architecture, &kGemma3TextArchitecture, &kPhi3Architecture};
 
 std::string KnownNames() {
   std::string names;

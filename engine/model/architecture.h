@@ -18,12 +18,18 @@ namespace bitrate {
 // Names without ".weight" / ".bias".
 struct LayerTensorNames {
   std::string q, k, v, o, gate, up, down;
-  std::string input_norm, post_attention_norm;
+  std::string qkv, gate_up;          // instead, where ModelConfig::fused_qkv
+  std::string input_norm, mlp_norm;  // pre-norms
+  std::string attention_post_norm, mlp_post_norm;
+  std::string q_norm, k_norm;
 };
-
 struct ModelTensorNames {
   std::string embedding, final_norm, head;
 };
+
+// model.layers.N.self_attn.q_proj and so on, as nearly all name them; input_norm and mlp_norm as llama names them.
+LayerTensorNames LlamaLayerNames(int64_t layer);
+ModelTensorNames LlamaModelNames();
 
 struct Architecture {
   std::string_view model_type;  // config.json "model_type", and ModelConfig::architecture
@@ -36,8 +42,15 @@ struct Architecture {
 // nullptr for an unknown one.
 const Architecture* FindArchitecture(std::string_view model_type);
 
-// llama.cc
-extern const Architecture kLlamaArchitecture;
+extern const Architecture kLlamaArchitecture;       // llama.cc
+extern const Architecture kMistralArchitecture;     // mistral.cc
+extern const Architecture kQwen2Architecture;       // qwen.cc
+extern const Architecture kQwen3Architecture;       // qwen.cc
+extern const Architecture kGraniteArchitecture;     // granite.cc
+extern const Architecture kOlmo2Architecture;       // olmo2.cc
+extern const Architecture kGemma2Architecture;      // gemma.cc
+extern const Architecture kGemma3TextArchitecture;  // gemma.cc
+extern const Architecture kPhi3Architecture;        // phi3.cc
 
 }  // namespace bitrate
 

@@ -64,6 +64,34 @@ bool IsNeutral(const nlohmann::json& value, double neutral) {
   return value.empty();  // {} or [] switches nothing on
 }
 
+// Switches of the field's decoders, with the value that means "off" besides absent, null and false.
+struct Switch {
+  std::string_view key;
+  double neutral = 0;
+};
+constexpr Switch kSwitches[] = {{"pretraining_tp", 1},
+                                {"attn_logit_softcapping"},
+                                {"final_logit_softcapping"},
+                                {"sliding_window"},
+                                {"use_sliding_window"},
+                                {"use_bidirectional_attention"},
+                                {"partial_rotary_factor", 1},
+                                {"rope_interleaved"},
+                                {"rope_local_base_freq"},
+                                {"use_qk_norm"},
+                                {"qk_layernorm"},
+                                {"clip_qkv"},
+                                {"num_local_experts"},
+                                {"num_experts"},
+                                {"embedding_multiplier", 1},
+                                {"residual_multiplier", 1},
+                                {"attention_multiplier", 1},
+                                {"logits_scaling", 1},
+                                {"logit_scale", 1},
+                                {"query_pre_attn_scalar"},
+                                {"no_rope_layers"},
+                                {"use_bias"}};
+
 }  // namespace
 
 Status ReadShapes(const nlohmann::json& config, ModelConfig& out) {
@@ -96,12 +124,19 @@ Status ReadSpecialIds(const nlohmann::json& config, ModelConfig& out) {
   return OkStatus();
 }
 
-Status RequireSilu(const nlohmann::json& config) {
-  for (const char* key : {"hidden_act", "hidden_activation"}) {
+Status ReadActivation(const nlohmann::json& config, ModelConfig& out) {
+  for (const char* key : {"hidden_activation", "hidden_act"}) {
     ASSIGN_OR_RETURN(const std::optional<std::string> act, FindString(config, key));
-    if (act && *act != "silu" && *act != "swish") {
-      return FailedPrecondition("{}: got \"{}\", wanted silu (no other activation is supported)", key, *act);
+    if (!act) continue;
+    if (*act == "silu" || *act == "swish") {
+      out.activation = Activation::kSilu;
+    } else if (*act == "gelu_pytorch_tanh" || *act == "gelu_tanh") {
+      out.activation = Activation::kGeluTanh;
+    } else {
+      return FailedPrecondition("{}: got \"{}\", wanted silu or gelu_pytorch_tanh (no other activation is supported)",
+                                key, *act);
     }
+    return OkStatus();
   }
   return OkStatus();
 }
@@ -114,14 +149,56 @@ Status RefuseQuantizationConfig(const nlohmann::json& config) {
                             method.value_or("?"));
 }
 
-Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<UnappliedSwitch> switches) {
-  for (const UnappliedSwitch& item : switches) {
+Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::string_view> applied) {
+  for (const Switch& item : kSwitches) {
     const nlohmann::json* value = FindField(config, item.key);
     if (value == nullptr || IsNeutral(*value, item.neutral)) continue;
+    if (std::find(applied.begin(), applied.end(), item.key) != applied.end()) continue;
     return FailedPrecondition("{}: got {}, and this switch is not applied by this architecture's decoder", item.key,
                               JsonToText(*value).substr(0, 80));
   }
   return OkStatus();
+}
+
+StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback) {
+  ASSIGN_OR_RETURN(const std::optional<double> value, FindFloat(config, key));
+  if (!value) return fallback;
+  constexpr double kMost = 1e6;
+  if (!(*value > 0 && *value <= kMost)) {
+    return InvalidArgument("{}: got {}, wanted a number above 0, at most {}", key, *value, kMost);
+  }
+  return *value;
+}
+
+Status ReadSlidingLayers(const nlohmann::json& config, bool (*slides)(int64_t layer, int64_t pattern), int64_t pattern,
+                         ModelConfig& out) {
+  ASSIGN_OR_RETURN(out.sliding_window, IntOr(config, "sliding_window", 0, 1, limits::kMaxContext));
+  if (out.sliding_window == 0) return OkStatus();
+  ASSIGN_OR_RETURN(const nlohmann::json* types, FindArray(config, "layer_types"));
+  if (types != nullptr && static_cast<int64_t>(types->size()) != out.num_layers) {
+    return InvalidArgument("layer_types: got {} entries, wanted num_hidden_layers = {}", types->size(), out.num_layers);
+  }
+  out.sliding_layers.resize(static_cast<size_t>(out.num_layers));
+  for (int64_t i = 0; i < out.num_layers; ++i) {
+    bool sliding = slides(i, pattern);
+    if (types != nullptr) {
+      const nlohmann::json& type = (*types)[static_cast<size_t>(i)];
+      sliding = type == "sliding_attention";
+      if (!sliding && type != "full_attention") {
+        return FailedPrecondition("layer_types[{}]: got {}, wanted sliding_attention or full_attention", i,
+                                  JsonToText(type).substr(0, 80));
+      }
+    }
+    out.sliding_layers[static_cast<size_t>(i)] = sliding;
+  }
+  return OkStatus();
+}
+
+Status ReadCommon(const nlohmann::json& config, ModelConfig& out) {
+  RETURN_IF_ERROR(RefuseQuantizationConfig(config));
+  RETURN_IF_ERROR(ReadShapes(config, out));
+  RETURN_IF_ERROR(ReadSpecialIds(config, out));
+  return ReadActivation(config, out);
 }
 
 }  // namespace bitrate

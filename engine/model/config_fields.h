@@ -20,20 +20,33 @@ Status ReadShapes(const nlohmann::json& config, ModelConfig& out);
 
 // "rope_parameters" (transformers 5) or "rope_theta" + "rope_scaling" (4); needs out.head_dim and out.max_positions.
 Status ReadRope(const nlohmann::json& config, ModelConfig& out);
+// The same for sliding and full layers apart: rope_parameters by layer type (transformers 5), or rope_local_base_freq
+// beside the full layers' rope_theta + rope_scaling (4). Sets out.local_rope.
+Status ReadRopeByLayerType(const nlohmann::json& config, ModelConfig& out);
+// "partial_rotary_factor", of the config or of its rope_parameters; needs out.head_dim. Sets out.rotary_dim.
+Status ReadRotaryDim(const nlohmann::json& config, ModelConfig& out);
+
+// "sliding_window" and which layers slide: "layer_types", or where that is absent `slides` of the layer's index.
+Status ReadSlidingLayers(const nlohmann::json& config, bool (*slides)(int64_t layer, int64_t pattern), int64_t pattern,
+                         ModelConfig& out);
 
 // "bos_token_id", "eos_token_id" (a number or a list) united with "generation_eos_token_id"; needs out.vocab_size.
 Status ReadSpecialIds(const nlohmann::json& config, ModelConfig& out);
 
-// hidden_act must be silu, and quantization_config absent: the repackers of those formats are not here.
-Status RequireSilu(const nlohmann::json& config);
+// "hidden_activation" or "hidden_act": silu or GELU in its tanh form.
+Status ReadActivation(const nlohmann::json& config, ModelConfig& out);
+// quantization_config must be absent: the repackers of those formats are not here.
 Status RefuseQuantizationConfig(const nlohmann::json& config);
 
-// A switch that an architecture does not apply, and the value that means "off" besides absent, null and false.
-struct UnappliedSwitch {
-  std::string_view key;
-  double neutral = 0;
-};
-Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<UnappliedSwitch> switches);
+// Refuses every switch that some decoder of the field has and this architecture does not apply: all that
+// config_fields.cc lists but `applied`. Off is absent, null, false or the switch's neutral value.
+Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::string_view> applied);
+
+// A positive, finite number of moderate size, or `fallback` where it is absent or null.
+StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback);
+
+// quantization_config, shapes, special ids and activation: what every mapping begins with.
+Status ReadCommon(const nlohmann::json& config, ModelConfig& out);
 
 }  // namespace bitrate
 

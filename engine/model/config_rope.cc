@@ -24,7 +24,7 @@ StatusOr<double> PositiveOr(const nlohmann::json& object, std::string_view key, 
 }
 
 // A rope field that this file does not read might change the angles: refused by name.
-Status RefuseUnknownKeys(const nlohmann::json& rope) {
+Status RefuseUnknownKeys(const nlohmann::json& rope, const ModelConfig& out) {
   static constexpr std::string_view kKnown[] = {"rope_type",
                                                 "type",
                                                 "rope_theta",
@@ -43,7 +43,7 @@ Status RefuseUnknownKeys(const nlohmann::json& rope) {
     if (value.is_null() || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown)) continue;
     return FailedPrecondition("{}: this rope parameter is not supported (layer-wise rope neither)", key);
   }
-  return RefuseSwitches(rope, {{"partial_rotary_factor", 1.0}});
+  return out.rotary_dim > 0 ? OkStatus() : RefuseSwitches(rope, {});
 }
 
 StatusOr<RopeConfig::Kind> ReadKind(const nlohmann::json& rope) {
@@ -121,34 +121,67 @@ Status ReadFactors(const nlohmann::json& config, int64_t half_dim, RopeConfig& o
   return OkStatus();
 }
 
+// One object of rope parameters; `config` gives what old styles keep outside it.
+Status ReadRopeObject(const nlohmann::json& rope, const nlohmann::json& config, const ModelConfig& shapes,
+                      RopeConfig& r) {
+  RETURN_IF_ERROR(RefuseUnknownKeys(rope, shapes));
+  ASSIGN_OR_RETURN(r.kind, ReadKind(rope));
+  const bool own_theta = FindField(rope, "rope_theta") != nullptr;
+  ASSIGN_OR_RETURN(r.theta, PositiveOr(own_theta ? rope : config, "rope_theta", 10000.0, 1e15));
+  const bool needs_factor =
+      r.kind == RopeConfig::Kind::kLinear || r.kind == RopeConfig::Kind::kLlama3 || r.kind == RopeConfig::Kind::kYarn;
+  if (needs_factor && FindField(rope, "factor") == nullptr) return InvalidArgument("factor: missing");
+  ASSIGN_OR_RETURN(r.factor, PositiveOr(rope, "factor", 1.0, kMaxFactor));
+  ASSIGN_OR_RETURN(r.original_max_positions, OriginalMaxPositions(config, rope));
+  if (r.kind == RopeConfig::Kind::kLlama3) return ReadLlama3(rope, r);
+  if (r.kind == RopeConfig::Kind::kYarn) return ReadYarn(rope, shapes, r);
+  return OkStatus();
+}
+
 }  // namespace
 
 Status ReadRope(const nlohmann::json& config, ModelConfig& out) {
   static const nlohmann::json kNone = nlohmann::json::object();
   ASSIGN_OR_RETURN(const nlohmann::json* rope, FindObject(config, "rope_parameters"));
-  const bool has_parameters = rope != nullptr;
-  if (!has_parameters) {
+  const char* where = rope != nullptr ? "rope_parameters" : "rope_scaling";
+  if (rope == nullptr) {
     ASSIGN_OR_RETURN(rope, FindObject(config, "rope_scaling"));
   }
   if (rope == nullptr) rope = &kNone;
-  const char* where = has_parameters ? "rope_parameters" : "rope_scaling";
-  const auto read = [&]() -> Status {
-    RETURN_IF_ERROR(RefuseUnknownKeys(*rope));
-    RopeConfig& r = out.rope;
-    ASSIGN_OR_RETURN(r.kind, ReadKind(*rope));
-    const bool own_theta = FindField(*rope, "rope_theta") != nullptr;
-    ASSIGN_OR_RETURN(r.theta, PositiveOr(own_theta ? *rope : config, "rope_theta", 10000.0, 1e15));
-    const bool needs_factor =
-        r.kind == RopeConfig::Kind::kLinear || r.kind == RopeConfig::Kind::kLlama3 || r.kind == RopeConfig::Kind::kYarn;
-    if (needs_factor && FindField(*rope, "factor") == nullptr) return InvalidArgument("factor: missing");
-    ASSIGN_OR_RETURN(r.factor, PositiveOr(*rope, "factor", 1.0, kMaxFactor));
-    ASSIGN_OR_RETURN(r.original_max_positions, OriginalMaxPositions(config, *rope));
-    if (r.kind == RopeConfig::Kind::kLlama3) return ReadLlama3(*rope, r);
-    if (r.kind == RopeConfig::Kind::kYarn) return ReadYarn(*rope, out, r);
-    return OkStatus();
+  RETURN_IF_ERROR(Annotate(ReadRopeObject(*rope, config, out, out.rope), where));
+  return ReadFactors(config, (out.rotary_dim > 0 ? out.rotary_dim : out.head_dim) / 2, out.rope);
+}
+
+Status ReadRopeByLayerType(const nlohmann::json& config, ModelConfig& out) {
+  out.has_local_rope = true;
+  ASSIGN_OR_RETURN(const nlohmann::json* rope, FindObject(config, "rope_parameters"));
+  if (rope == nullptr) {
+    ASSIGN_OR_RETURN(out.local_rope.theta, PositiveOr(config, "rope_local_base_freq", 10000.0, 1e15));
+    return ReadRope(config, out);
+  }
+  for (const auto& [key, value] : rope->items()) {
+    if (key == "full_attention" || key == "sliding_attention") continue;
+    return FailedPrecondition("rope_parameters.{}: not supported, wanted full_attention and sliding_attention", key);
+  }
+  const auto read = [&](const char* key, RopeConfig& into) -> Status {
+    ASSIGN_OR_RETURN(const nlohmann::json* object, GetObject(*rope, key));
+    return Annotate(ReadRopeObject(*object, config, out, into), key);
   };
-  RETURN_IF_ERROR(Annotate(read(), where));
-  return ReadFactors(config, out.head_dim / 2, out.rope);
+  RETURN_IF_ERROR(Annotate(read("full_attention", out.rope), "rope_parameters"));
+  return Annotate(read("sliding_attention", out.local_rope), "rope_parameters");
+}
+
+Status ReadRotaryDim(const nlohmann::json& config, ModelConfig& out) {
+  ASSIGN_OR_RETURN(const nlohmann::json* rope, FindObject(config, "rope_parameters"));
+  constexpr std::string_view kKey = "partial_rotary_factor";
+  const bool own = rope != nullptr && FindField(*rope, kKey) != nullptr;
+  ASSIGN_OR_RETURN(const double factor, PositiveOr(own ? *rope : config, kKey, 1.0, 1.0));
+  out.rotary_dim = static_cast<int64_t>(static_cast<double>(out.head_dim) * factor);
+  if (out.rotary_dim < 2 || out.rotary_dim % 2 != 0) {
+    return InvalidArgument("{}: got {}, which turns {} of {} dimensions, wanted an even number of them", kKey, factor,
+                           out.rotary_dim, out.head_dim);
+  }
+  return OkStatus();
 }
 
 }  // namespace bitrate

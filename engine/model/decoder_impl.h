@@ -13,12 +13,17 @@ namespace bitrate {
 using LinearPtr = std::shared_ptr<const LinearOp>;
 
 struct DecoderLayer {
-  std::vector<float> input_norm;           // [hidden]
+  std::vector<float> input_norm;           // [hidden], of pre-norms
   LinearPtr qkv;                           // [(H + 2 Hkv) * D, hidden]
+  std::vector<float> q_norm, k_norm;       // [D] of a head, [H * D] and [Hkv * D] of a projection, or empty
   LinearPtr o;                             // [hidden, H * D]
-  std::vector<float> post_attention_norm;  // [hidden]
+  std::vector<float> attention_post_norm;  // [hidden], of post-norms
+  std::vector<float> mlp_norm;             // [hidden], of pre-norms
   LinearPtr gate_up;                       // [2 * inter, hidden]
   LinearPtr down;                          // [hidden, inter]
+  std::vector<float> mlp_post_norm;        // [hidden], of post-norms
+  AttentionSpec attention;
+  bool local_rope = false;
 };
 
 struct DecoderModel::Impl {
@@ -27,8 +32,7 @@ struct DecoderModel::Impl {
   Precision precision;
   int64_t max_context = 0;
   KvGeometry kv;
-  AttentionSpec attention;
-  RopeTables rope;
+  RopeTables rope, local_rope;
   LinearPtr embedding;  // the same operator as `head` where they are tied
   LinearPtr head;
   std::vector<DecoderLayer> layers;

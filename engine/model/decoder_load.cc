@@ -37,6 +37,18 @@ DType KvDType(const Precision& precision) {
   }
 }
 
+AttentionSpec MakeAttentionSpec(const ModelConfig& c, int64_t layer) {
+  AttentionSpec spec;
+  spec.num_heads = static_cast<int>(c.num_heads);
+  spec.num_kv_heads = static_cast<int>(c.num_kv_heads);
+  spec.head_dim = static_cast<int>(c.head_dim);
+  const double scale = c.attention_scale > 0 ? c.attention_scale : 1.0 / std::sqrt(static_cast<double>(c.head_dim));
+  spec.scale = static_cast<float>(scale);
+  spec.softcap = static_cast<float>(c.attention_softcap);
+  spec.window = c.IsSliding(layer) ? static_cast<int>(c.sliding_window) : 0;
+  return spec;
+}
+
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, const Backend& backend, Parallel& parallel, WeightStore* store,
@@ -46,9 +58,11 @@ class Loader {
 
  private:
   StatusOr<std::vector<float>> LoadVector(const std::string& name, int64_t size);
+  StatusOr<std::vector<float>> LoadNorm(const std::string& name, int64_t size);
   StatusOr<LinearPtr> LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, bool is_head = false);
   StatusOr<LinearPtr> Prepare(const LinearSpec& spec);
   Status LoadLayer(const LayerTensorNames& names, DecoderLayer& layer);
+  Status LoadNorms(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadHead(const ModelTensorNames& names);
   Status RefuseUnusedTensors(const ModelTensorNames& names) const;
   void Account(const LinearOp& op, bool shared);
@@ -146,22 +160,49 @@ StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_
   return op;
 }
 
+StatusOr<std::vector<float>> Loader::LoadNorm(const std::string& name, int64_t size) {
+  ASSIGN_OR_RETURN(std::vector<float> weight, LoadVector(name + ".weight", size));
+  if (config_.norm_plus_one) {
+    for (float& w : weight) w += 1.0f;
+  }
+  return weight;
+}
+
+Status Loader::LoadNorms(const LayerTensorNames& names, DecoderLayer& layer) {
+  const ModelConfig& c = config_;
+  if (c.pre_norms) {
+    ASSIGN_OR_RETURN(layer.input_norm, LoadNorm(names.input_norm, c.hidden_size));
+    ASSIGN_OR_RETURN(layer.mlp_norm, LoadNorm(names.mlp_norm, c.hidden_size));
+  }
+  if (c.post_norms) {
+    ASSIGN_OR_RETURN(layer.attention_post_norm, LoadNorm(names.attention_post_norm, c.hidden_size));
+    ASSIGN_OR_RETURN(layer.mlp_post_norm, LoadNorm(names.mlp_post_norm, c.hidden_size));
+  }
+  if (c.qk_norm != QkNorm::kNone) {
+    const bool heads = c.qk_norm == QkNorm::kHead;
+    ASSIGN_OR_RETURN(layer.q_norm, LoadNorm(names.q_norm, heads ? c.head_dim : c.num_heads * c.head_dim));
+    ASSIGN_OR_RETURN(layer.k_norm, LoadNorm(names.k_norm, heads ? c.head_dim : c.num_kv_heads * c.head_dim));
+  }
+  return OkStatus();
+}
+
 Status Loader::LoadLayer(const LayerTensorNames& names, DecoderLayer& layer) {
   const ModelConfig& c = config_;
-  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
-  ASSIGN_OR_RETURN(layer.input_norm, LoadVector(names.input_norm + ".weight", c.hidden_size));
-  ASSIGN_OR_RETURN(layer.qkv,
-                   LoadLinear({{names.q, q}, {names.k, kv}, {names.v, kv}}, c.hidden_size, c.attention_bias));
+  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim, inter = c.intermediate_size;
+  RETURN_IF_ERROR(LoadNorms(names, layer));
+  ASSIGN_OR_RETURN(layer.qkv, c.fused_qkv ? LoadLinear({{names.qkv, q + 2 * kv}}, c.hidden_size, c.attention_bias)
+                                          : LoadLinear({{names.q, q}, {names.k, kv}, {names.v, kv}}, c.hidden_size,
+                                                       c.attention_bias));
   ASSIGN_OR_RETURN(layer.o, LoadLinear({{names.o, c.hidden_size}}, q, c.attention_output_bias));
-  ASSIGN_OR_RETURN(layer.post_attention_norm, LoadVector(names.post_attention_norm + ".weight", c.hidden_size));
-  ASSIGN_OR_RETURN(layer.gate_up, LoadLinear({{names.gate, c.intermediate_size}, {names.up, c.intermediate_size}},
-                                             c.hidden_size, c.mlp_bias));
-  ASSIGN_OR_RETURN(layer.down, LoadLinear({{names.down, c.hidden_size}}, c.intermediate_size, c.mlp_bias));
+  ASSIGN_OR_RETURN(layer.gate_up,
+                   c.fused_qkv ? LoadLinear({{names.gate_up, 2 * inter}}, c.hidden_size, c.mlp_bias)
+                               : LoadLinear({{names.gate, inter}, {names.up, inter}}, c.hidden_size, c.mlp_bias));
+  ASSIGN_OR_RETURN(layer.down, LoadLinear({{names.down, c.hidden_size}}, inter, c.mlp_bias));
   return OkStatus();
 }
 
 Status Loader::LoadHead(const ModelTensorNames& names) {
-  ASSIGN_OR_RETURN(out_.final_norm, LoadVector(names.final_norm + ".weight", config_.hidden_size));
+  ASSIGN_OR_RETURN(out_.final_norm, LoadNorm(names.final_norm, config_.hidden_size));
   // A tied table is stored once: the lookup reads the rounded rows of the head.
   ASSIGN_OR_RETURN(out_.embedding,
                    LoadLinear({{names.embedding, config_.vocab_size}}, config_.hidden_size, false, true));
@@ -192,7 +233,10 @@ Status Loader::Load() {
   RETURN_IF_ERROR(LoadHead(names));
   out_.layers.resize(static_cast<size_t>(config_.num_layers));
   for (int64_t i = 0; i < config_.num_layers; ++i) {
-    RETURN_IF_ERROR(LoadLayer(architecture->layer_names(i), out_.layers[static_cast<size_t>(i)]));
+    DecoderLayer& layer = out_.layers[static_cast<size_t>(i)];
+    layer.attention = MakeAttentionSpec(config_, i);
+    layer.local_rope = config_.has_local_rope && config_.IsSliding(i);
+    RETURN_IF_ERROR(LoadLayer(architecture->layer_names(i), layer));
   }
   RETURN_IF_ERROR(RefuseUnusedTensors(names));
   out_.weight_bits = total_bits_ / total_weights_;
@@ -205,11 +249,6 @@ void SetShapes(DecoderModel::Impl& m) {
   m.kv.num_layers = static_cast<int>(c.num_layers);
   m.kv.num_kv_heads = static_cast<int>(c.num_kv_heads);
   m.kv.head_dim = static_cast<int>(c.head_dim);
-  m.attention.num_heads = static_cast<int>(c.num_heads);
-  m.attention.num_kv_heads = static_cast<int>(c.num_kv_heads);
-  m.attention.head_dim = static_cast<int>(c.head_dim);
-  m.attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
-  m.attention.window = static_cast<int>(c.sliding_window);
 }
 
 // A config may claim any context; the tables of what is asked for must be a modest part of memory.
@@ -241,7 +280,11 @@ StatusOr<std::shared_ptr<const DecoderModel>> DecoderModel::Load(const Checkpoin
   SetShapes(*impl);
   const Status loaded = Loader(checkpoint, backend, parallel, store, options, *impl).Load();
   if (!loaded.ok()) return Annotate(loaded, checkpoint.path());
-  impl->rope = RopeTables(impl->config.rope, impl->config.head_dim, impl->max_context);
+  const int64_t rotary_dim = impl->config.rotary_dim > 0 ? impl->config.rotary_dim : impl->config.head_dim;
+  impl->rope = RopeTables(impl->config.rope, rotary_dim, impl->max_context);
+  if (impl->config.has_local_rope) {
+    impl->local_rope = RopeTables(impl->config.local_rope, rotary_dim, impl->max_context);
+  }
   return std::shared_ptr<const DecoderModel>(new DecoderModel(std::move(impl)));
 }
 

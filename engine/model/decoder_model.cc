@@ -59,37 +59,99 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
   return w;
 }
 
-void DecoderModel::Forward(Parallel& parallel, const StepInput& input, std::byte* kv_base, StepWorkspace& w) const {
-  const Impl& m = *impl_;
-  const int64_t rows = input.num_rows();
-  if (rows == 0) return;
-  BITRATE_CHECK(rows <= w.max_rows);
-  BITRATE_CHECK(input.positions.size() == input.token_ids.size());
-  const Backend& backend = *m.backend;
-  const int64_t hidden = m.config.hidden_size, inter = m.config.intermediate_size;
-  const int64_t qkv_width = QkvWidth(m.config), attn_width = m.config.num_heads * m.config.head_dim;
-  const auto eps = static_cast<float>(m.config.rms_norm_eps);
-  const KvBatch batch = {kv_base, &m.kv, input.query_start, input.positions, input.block_tables, input.max_blocks};
-  const RopeTable rope = m.rope.view();
-  ExecContext context = {&parallel, &w.scratch};
+namespace {
 
-  m.embedding->GatherRows(context, input.token_ids, w.x.data());
-  backend.RmsNorm(context, w.x.data(), m.layers.front().input_norm.data(), eps, rows, hidden, w.normed.data());
-  for (size_t i = 0; i < m.layers.size(); ++i) {
-    const DecoderLayer& layer = m.layers[i];
-    const int index = static_cast<int>(i);
-    layer.qkv->Run(context, w.normed.data(), hidden, rows, w.qkv.data(), qkv_width);
-    backend.RopeAndStoreKv(context, m.attention, rope, index, batch, w.qkv.data());
-    backend.Attention(context, m.attention, index, batch, w.qkv.data(), w.attn.data());
-    layer.o->Run(context, w.attn.data(), attn_width, rows, w.delta.data(), hidden);
-    backend.AddRmsNorm(context, w.x.data(), w.delta.data(), layer.post_attention_norm.data(), eps, rows, hidden,
-                       w.normed.data());
-    layer.gate_up->Run(context, w.normed.data(), hidden, rows, w.gate_up.data(), 2 * inter);
-    backend.SiluMul(context, w.gate_up.data(), rows, inter, w.act.data());
-    layer.down->Run(context, w.act.data(), inter, rows, w.delta.data(), hidden);
-    const std::vector<float>& next = i + 1 < m.layers.size() ? m.layers[i + 1].input_norm : m.final_norm;
-    backend.AddRmsNorm(context, w.x.data(), w.delta.data(), next.data(), eps, rows, hidden, w.normed.data());
+// One forward pass over the layers. Every step is a whole operator over all rows.
+class ForwardPass {
+ public:
+  ForwardPass(const DecoderModel::Impl& model, Parallel& parallel, const StepInput& input, std::byte* kv_base,
+              StepWorkspace& workspace)
+      : m_(model),
+        c_(model.config),
+        backend_(*model.backend),
+        input_(input),
+        batch_{kv_base, &model.kv, input.query_start, input.positions, input.block_tables, input.max_blocks},
+        w_(workspace),
+        context_{&parallel, &workspace.scratch} {}
+
+  void Run() {
+    m_.embedding->GatherRows(context_, input_.token_ids, w_.x.data());
+    ScaleBy(c_.embedding_scale, w_.x.data());
+    if (c_.pre_norms) {
+      backend_.RmsNorm(context_, w_.x.data(), m_.layers.front().input_norm.data(), Eps(), rows_, hidden_,
+                       w_.normed.data());
+    }
+    for (size_t i = 0; i < m_.layers.size(); ++i) {
+      const DecoderLayer& layer = m_.layers[i];
+      Attend(layer, static_cast<int>(i));
+      JoinResidual(layer.attention_post_norm, layer.mlp_norm);
+      Mlp(layer);
+      JoinResidual(layer.mlp_post_norm, i + 1 < m_.layers.size() ? m_.layers[i + 1].input_norm : m_.final_norm);
+    }
   }
+
+ private:
+  float Eps() const { return static_cast<float>(c_.rms_norm_eps); }
+  // What attention and MLP read.
+  const float* Input() const { return c_.pre_norms ? w_.normed.data() : w_.x.data(); }
+
+  void ScaleBy(double factor, float* x) {
+    if (factor != 1.0) backend_.Scale(context_, x, static_cast<float>(factor), rows_ * hidden_);
+  }
+
+  void NormHeads(const std::vector<float>& weight, float* x, int64_t heads) {
+    if (weight.empty()) return;
+    const auto width = static_cast<int64_t>(weight.size());
+    backend_.RmsNormSlices(context_, x, qkv_width_, weight.data(), Eps(), rows_, heads * c_.head_dim / width, width);
+  }
+
+  void Attend(const DecoderLayer& layer, int index) {
+    const RopeTable rope = (layer.local_rope ? m_.local_rope : m_.rope).view();
+    const int64_t attention_width = c_.num_heads * c_.head_dim;
+    layer.qkv->Run(context_, Input(), hidden_, rows_, w_.qkv.data(), qkv_width_);
+    NormHeads(layer.q_norm, w_.qkv.data(), c_.num_heads);
+    NormHeads(layer.k_norm, w_.qkv.data() + attention_width, c_.num_kv_heads);
+    backend_.RopeAndStoreKv(context_, layer.attention, rope, index, batch_, w_.qkv.data());
+    backend_.Attention(context_, layer.attention, index, batch_, w_.qkv.data(), w_.attn.data());
+    layer.o->Run(context_, w_.attn.data(), attention_width, rows_, w_.delta.data(), hidden_);
+  }
+
+  void Mlp(const DecoderLayer& layer) {
+    const int64_t inter = c_.intermediate_size;
+    layer.gate_up->Run(context_, Input(), hidden_, rows_, w_.gate_up.data(), 2 * inter);
+    backend_.GatedActivation(context_, c_.activation, w_.gate_up.data(), rows_, inter, w_.act.data());
+    layer.down->Run(context_, w_.act.data(), inter, rows_, w_.delta.data(), hidden_);
+  }
+
+  // x += delta, perhaps normed and scaled on the way; then the norm of x that comes next, if one does.
+  void JoinResidual(const std::vector<float>& post_norm, const std::vector<float>& next_norm) {
+    float* delta = w_.delta.data();
+    if (!post_norm.empty()) backend_.RmsNorm(context_, delta, post_norm.data(), Eps(), rows_, hidden_, delta);
+    ScaleBy(c_.residual_scale, delta);
+    if (next_norm.empty()) {
+      backend_.Add(context_, w_.x.data(), delta, rows_ * hidden_);
+    } else {
+      backend_.AddRmsNorm(context_, w_.x.data(), delta, next_norm.data(), Eps(), rows_, hidden_, w_.normed.data());
+    }
+  }
+
+  const DecoderModel::Impl& m_;
+  const ModelConfig& c_;
+  const Backend& backend_;
+  const StepInput& input_;
+  const KvBatch batch_;
+  StepWorkspace& w_;
+  ExecContext context_;
+  const int64_t rows_ = input_.num_rows(), hidden_ = c_.hidden_size, qkv_width_ = QkvWidth(c_);
+};
+
+}  // namespace
+
+void DecoderModel::Forward(Parallel& parallel, const StepInput& input, std::byte* kv_base, StepWorkspace& w) const {
+  if (input.num_rows() == 0) return;
+  BITRATE_CHECK(input.num_rows() <= w.max_rows);
+  BITRATE_CHECK(input.positions.size() == input.token_ids.size());
+  ForwardPass(*impl_, parallel, input, kv_base, w).Run();
 }
 
 void DecoderModel::Logits(Parallel& parallel, std::span<const int32_t> rows, StepWorkspace& w, float* logits) const {
@@ -102,8 +164,15 @@ void DecoderModel::Logits(Parallel& parallel, std::span<const int32_t> rows, Ste
                 hidden * sizeof(float));
   }
   ExecContext context = {&parallel, &w.scratch};
-  impl_->head->Run(context, w.gathered.data(), impl_->config.hidden_size, static_cast<int64_t>(rows.size()), logits,
-                   impl_->config.vocab_size);
+  const ModelConfig& c = impl_->config;
+  const auto count = static_cast<int64_t>(rows.size());
+  impl_->head->Run(context, w.gathered.data(), c.hidden_size, count, logits, c.vocab_size);
+  if (c.logits_scale != 1.0) {
+    impl_->backend->Scale(context, logits, static_cast<float>(c.logits_scale), count * c.vocab_size);
+  }
+  if (c.logits_softcap > 0) {
+    impl_->backend->Softcap(context, logits, static_cast<float>(c.logits_softcap), count * c.vocab_size);
+  }
 }
 
 }  // namespace bitrate

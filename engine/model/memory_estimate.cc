@@ -113,13 +113,18 @@ uint64_t EstimateWeightBytes(const Checkpoint& checkpoint, const ModelConfig& c,
   if (!c.tie_word_embeddings) bytes += estimator.Linear({{names.head, c.vocab_size}}, c.hidden_size, true);
   // Norms and biases are few and f32; every bias is counted, there or not.
   const int64_t floats =
-      c.hidden_size + c.num_layers * (2 * c.hidden_size + q + 2 * kv + 2 * c.hidden_size + 2 * c.intermediate_size);
+      c.hidden_size + c.num_layers * (6 * c.hidden_size + 2 * (q + 2 * kv) + 2 * c.intermediate_size);
   bytes += static_cast<uint64_t>(floats) * sizeof(float);
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const LayerTensorNames layer = architecture->layer_names(i);
-    bytes += estimator.Linear({{layer.q, q}, {layer.k, kv}, {layer.v, kv}}, c.hidden_size);
+    if (c.fused_qkv) {
+      bytes += estimator.Linear({{layer.qkv, q + 2 * kv}}, c.hidden_size);
+      bytes += estimator.Linear({{layer.gate_up, 2 * c.intermediate_size}}, c.hidden_size);
+    } else {
+      bytes += estimator.Linear({{layer.q, q}, {layer.k, kv}, {layer.v, kv}}, c.hidden_size);
+      bytes += estimator.Linear({{layer.gate, c.intermediate_size}, {layer.up, c.intermediate_size}}, c.hidden_size);
+    }
     bytes += estimator.Linear({{layer.o, c.hidden_size}}, q);
-    bytes += estimator.Linear({{layer.gate, c.intermediate_size}, {layer.up, c.intermediate_size}}, c.hidden_size);
     bytes += estimator.Linear({{layer.down, c.hidden_size}}, c.intermediate_size);
   }
   return bytes;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/base/status.h"
 
 namespace bitrate {
@@ -31,6 +32,10 @@ struct RopeConfig {
   std::vector<float> factors;
 };
 
+// Where q and k are normed between projection and rope: not at all, each head by one weight [head_dim], or each
+// projection as a whole by a weight of its width.
+enum class QkNorm : uint8_t { kNone, kHead, kProjection };
+
 struct ModelConfig {
   std::string architecture;  // "llama"
   int64_t vocab_size = 0;
@@ -46,10 +51,28 @@ struct ModelConfig {
   bool attention_bias = false;         // q, k, v
   bool attention_output_bias = false;  // o
   bool mlp_bias = false;
-  int64_t sliding_window = 0;  // 0 = none
+  bool fused_qkv = false;  // one tensor q|k|v, one gate|up
+  QkNorm qk_norm = QkNorm::kNone;
+  // Norms of what goes into attention and MLP, and of what comes out of them before it joins the residual stream.
+  bool pre_norms = true, post_norms = false;
+  bool norm_plus_one = false;  // norms multiply by 1 + w
+  Activation activation = Activation::kSilu;
+  double attention_scale = 0;                        // 0: head_dim^-0.5
+  double attention_softcap = 0, logits_softcap = 0;  // 0 = none
+  double embedding_scale = 1, residual_scale = 1;    // times the embedding; times what joins the residual stream
+  double logits_scale = 1;
+  int64_t sliding_window = 0;        // of sliding layers; 0 = none
+  std::vector<bool> sliding_layers;  // by layer; empty: all, if there is a window
+  int64_t rotary_dim = 0;            // of head_dim; 0 = all of it
   RopeConfig rope;
+  RopeConfig local_rope;  // of sliding layers, where has_local_rope
+  bool has_local_rope = false;
   std::vector<int32_t> eos_ids;  // config.json, generation_config.json and GGUF eos/eot/eom, united
   int32_t bos_id = -1;
+
+  bool IsSliding(int64_t layer) const {
+    return sliding_window > 0 && (sliding_layers.empty() || sliding_layers[static_cast<size_t>(layer)]);
+  }
 };
 
 // Both config.json styles ("rope_parameters"/"dtype" of transformers 5, "rope_theta"/"rope_scaling"/"torch_dtype" of

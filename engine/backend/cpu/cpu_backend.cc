@@ -46,21 +46,40 @@ void CpuBackend::AddRmsNorm(ExecContext& context, float* x, const float* delta, 
   });
 }
 
-void CpuBackend::Add(ExecContext& context, float* x, const float* delta, int64_t count) const {
-  constexpr int64_t kPiece = 1024;
-  ForRanges(context, (count + kPiece - 1) / kPiece, kPiece, [&](int64_t begin, int64_t end) {
-    ops_.add(x + begin * kPiece, delta + begin * kPiece, std::min(count, end * kPiece) - begin * kPiece);
+void CpuBackend::RmsNormSlices(ExecContext& context, float* x, int64_t ldx, const float* weight, float eps, int64_t m,
+                               int64_t slices, int64_t width) const {
+  ForRanges(context, m, slices * width, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t s = 0; s < slices; ++s) {
+        float* slice = x + r * ldx + s * width;
+        ops_.rms_norm(slice, weight, eps, width, slice);
+      }
+    }
   });
 }
 
-void CpuBackend::SiluMul(ExecContext& context, const float* gate_up, int64_t m, int64_t inter, float* y) const {
+void CpuBackend::Add(ExecContext& context, float* x, const float* delta, int64_t count) const {
+  ForPieces(context, count, [&](int64_t begin, int64_t n) { ops_.add(x + begin, delta + begin, n); });
+}
+
+void CpuBackend::Scale(ExecContext& context, float* x, float factor, int64_t count) const {
+  ForPieces(context, count, [&](int64_t begin, int64_t n) { ops_.scale(factor, n, x + begin); });
+}
+
+void CpuBackend::Softcap(ExecContext& context, float* x, float cap, int64_t count) const {
+  ForPieces(context, count, [&](int64_t begin, int64_t n) { ops_.softcap(cap, n, x + begin); });
+}
+
+void CpuBackend::GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m,
+                                 int64_t inter, float* y) const {
+  const auto row_op = activation == Activation::kSilu ? ops_.silu_mul : ops_.gelu_tanh_mul;
   constexpr int64_t kPiece = 512;  // of a row, so that one long row can be shared too
   const int64_t pieces = (inter + kPiece - 1) / kPiece;
   ForRanges(context, m * pieces, 4 * kPiece, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / pieces, first = i % pieces * kPiece;
       const float* gate = gate_up + row * 2 * inter + first;
-      ops_.silu_mul(gate, gate + inter, std::min(kPiece, inter - first), y + row * inter + first);
+      row_op(gate, gate + inter, std::min(kPiece, inter - first), y + row * inter + first);
     }
   });
 }

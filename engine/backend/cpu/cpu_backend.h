@@ -22,8 +22,13 @@ class CpuBackend final : public Backend {
                float* y) const override;
   void AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps, int64_t m,
                   int64_t width, float* y) const override;
+  void RmsNormSlices(ExecContext& context, float* x, int64_t ldx, const float* weight, float eps, int64_t m,
+                     int64_t slices, int64_t width) const override;
   void Add(ExecContext& context, float* x, const float* delta, int64_t count) const override;
-  void SiluMul(ExecContext& context, const float* gate_up, int64_t m, int64_t inter, float* y) const override;
+  void Scale(ExecContext& context, float* x, float factor, int64_t count) const override;
+  void Softcap(ExecContext& context, float* x, float cap, int64_t count) const override;
+  void GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m, int64_t inter,
+                       float* y) const override;
   void RopeAndStoreKv(ExecContext& context, const AttentionSpec& spec, const RopeTable& rope, int layer,
                       const KvBatch& batch, float* qkv) const override;
   void Attention(ExecContext& context, const AttentionSpec& spec, int layer, const KvBatch& batch, const float* qkv,

@@ -26,6 +26,14 @@ void ForRanges(ExecContext& context, int64_t count, int64_t elements_each, const
   });
 }
 
+// Calls fn(begin, n) over the pieces of [0, count) floats that depend on nothing but themselves.
+template <typename F>
+void ForPieces(ExecContext& context, int64_t count, const F& fn) {
+  constexpr int64_t kPiece = 1024;
+  ForRanges(context, (count + kPiece - 1) / kPiece, kPiece,
+            [&](int64_t begin, int64_t end) { fn(begin * kPiece, std::min(count, end * kPiece) - begin * kPiece); });
+}
+
 }  // namespace bitrate
 
 #endif  // BITRATE_ENGINE_BACKEND_CPU_OPS_ROWS_H_

@@ -98,7 +98,7 @@ TEST(CpuBackendRows, SharingRowsChangesNothing) {
       backend.RmsNorm(context, x.data(), weight.data(), 1e-6f, m, width, norm.data());
       backend.AddRmsNorm(context, sum.data(), delta.data(), weight.data(), 1e-6f, m, width, sum_norm.data());
       backend.Add(context, added.data(), delta.data(), m * width);
-      backend.SiluMul(context, gate_up.data(), m, inter, act.data());
+      backend.GatedActivation(context, Activation::kSilu, gate_up.data(), m, inter, act.data());
       for (int64_t r = 0; r < m; ++r) {
         std::vector<float> want(width), want_sum(x.begin() + r * width, x.begin() + (r + 1) * width), want_norm(width);
         std::vector<float> want_act(inter);

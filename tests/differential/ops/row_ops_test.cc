@@ -134,6 +134,49 @@ TEST(RowOps, SiluMulAgreesWithF64AndItself) {
   }
 }
 
+TEST(RowOps, GeluTanhMulAgreesWithF64AndItself) {
+  std::mt19937 rng(5);
+  for (const int width : kWidths) {
+    std::vector<float> gate = Normal(&rng, width, 3.0f);
+    const std::vector<float> up = Normal(&rng, width), special = Specials();
+    if (width > 500) std::copy(special.begin(), special.end(), gate.begin() + 100);
+    std::vector<float> first;
+    for (const NamedOps& named : AllOps()) {
+      std::vector<float> y(width);
+      named.ops->gelu_tanh_mul(gate.data(), up.data(), width, y.data());
+      for (int i = 0; i < width; ++i) {
+        if (!(std::fabs(gate[i]) < 80)) continue;
+        const double g = gate[i], inner = std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g);
+        const double want = 0.5 * g * (1 + std::tanh(inner)) * up[i];
+        // 1 + tanh cancels for negative gates: the error is one of the gate's size, not of the result's.
+        ASSERT_NEAR(y[i], want, 4e-7 * std::fabs(g * up[i]) + 1e-40) << named.name << " gate " << gate[i];
+      }
+      if (first.empty()) first = y;
+      ExpectBits(first, y, named.name);
+    }
+  }
+}
+
+TEST(RowOps, ScaleIsExactAndSoftcapAgreesWithF64) {
+  std::mt19937 rng(6);
+  for (const int width : kWidths) {
+    const std::vector<float> x = Normal(&rng, width, 20.0f);
+    std::vector<float> first;
+    for (const NamedOps& named : AllOps()) {
+      std::vector<float> scaled = x, capped = x;
+      named.ops->scale(0.3f, width, scaled.data());
+      named.ops->softcap(30.0f, width, capped.data());
+      for (int i = 0; i < width; ++i) {
+        ASSERT_EQ(scaled[i], 0.3f * x[i]) << named.name;
+        const double want = 30.0 * std::tanh(double{x[i]} / 30.0);
+        ASSERT_NEAR(capped[i], want, 6e-7 * std::fabs(want) + 1e-40) << named.name << " x " << x[i];
+      }
+      if (first.empty()) first = capped;
+      ExpectBits(first, capped, named.name);
+    }
+  }
+}
+
 TEST(RowOps, AddIsExact) {
   std::mt19937 rng(4);
   for (const int width : kWidths) {

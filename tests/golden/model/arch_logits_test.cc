@@ -12,12 +12,33 @@
 namespace bitrate::golden {
 namespace {
 
-const char* const kCases[] = {"arch/llama_tied",        "arch/llama_attn_bias", "arch/llama_llama3rope_sharded",
-                              "arch/llama_rope_linear", "arch/llama_rope_yarn", "quant/gguf_f16",
-                              "quant/gguf_bf16",        "quant/gguf_q8_0",      "quant/gguf_q4_0",
-                              "quant/gguf_q4_1",        "quant/gguf_q5_0",      "quant/gguf_q5_1",
-                              "quant/gguf_q4_k",        "quant/gguf_q5_k",      "quant/gguf_q6_k",
-                              "quant/gguf_mix_q4_k_m"};
+const char* const kCases[] = {"arch/llama_tied",
+                              "arch/llama_attn_bias",
+                              "arch/llama_llama3rope_sharded",
+                              "arch/llama_rope_linear",
+                              "arch/llama_rope_yarn",
+                              "arch/mistral_swa",
+                              "arch/qwen2",
+                              "arch/qwen3",
+                              "arch/granite",
+                              "arch/olmo2",
+                              "arch/gemma2",
+                              "arch/gemma3_text",
+                              "arch/phi3",
+                              "quant/gguf_f16",
+                              "quant/gguf_bf16",
+                              "quant/gguf_q8_0",
+                              "quant/gguf_q4_0",
+                              "quant/gguf_q4_1",
+                              "quant/gguf_q5_0",
+                              "quant/gguf_q5_1",
+                              "quant/gguf_q4_k",
+                              "quant/gguf_q5_k",
+                              "quant/gguf_q6_k",
+                              "quant/gguf_mix_q4_k_m",
+                              "quant/gguf_qwen2_f16",
+                              "quant/gguf_qwen3_q8_0",
+                              "quant/gguf_gemma3_f16"};
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
@@ -70,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          });
 
 TEST_P(SameBitsTest, ChunksAndWorkersChangeNothing) {
-  for (const char* name : {"arch/llama_tied", "quant/gguf_q4_1"}) {
+  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "quant/gguf_q4_1"}) {
     const GoldenCase c = LoadCase(name);
     ASSERT_NE(c.checkpoint, nullptr);
     const auto length = static_cast<int64_t>(c.prompt_ids.size());

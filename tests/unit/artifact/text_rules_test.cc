@@ -66,7 +66,18 @@ TEST(GgufNames, UnknownOnesStay) {
         "blk.9999999.attn_q.weight", "blk.-1.attn_q.weight"}) {
     EXPECT_EQ(CanonicalTensorName("llama", name), name);
   }
-  EXPECT_EQ(CanonicalTensorName("gemma3", "output.weight"), "output.weight");
+  EXPECT_EQ(CanonicalTensorName("gemma4", "output.weight"), "output.weight");
+}
+
+// llama.cpp's names: the norm before the MLP is ffn_norm everywhere, but Hugging Face calls gemma's by another name.
+TEST(GgufNames, GemmaHasNormsOnBothSides) {
+  EXPECT_EQ(CanonicalTensorName("gemma3", "blk.2.ffn_norm.weight"), "model.layers.2.pre_feedforward_layernorm.weight");
+  EXPECT_EQ(CanonicalTensorName("gemma3", "blk.2.post_attention_norm.weight"),
+            "model.layers.2.post_attention_layernorm.weight");
+  EXPECT_EQ(CanonicalTensorName("gemma3", "blk.2.post_ffw_norm.weight"),
+            "model.layers.2.post_feedforward_layernorm.weight");
+  EXPECT_EQ(CanonicalTensorName("gemma3", "blk.2.attn_q.weight"), "model.layers.2.self_attn.q_proj.weight");
+  EXPECT_EQ(CanonicalTensorName("llama", "blk.2.post_ffw_norm.weight"), "blk.2.post_ffw_norm.weight");
 }
 
 TEST(GgufNames, OnlyLlamaPermutesAndOnlyQueryAndKey) {

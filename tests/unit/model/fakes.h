@@ -57,7 +57,10 @@ class FakeBackend final : public Backend {
   void RmsNorm(ExecContext&, const float*, const float*, float, int64_t, int64_t, float*) const override {}
   void AddRmsNorm(ExecContext&, float*, const float*, const float*, float, int64_t, int64_t, float*) const override {}
   void Add(ExecContext&, float*, const float*, int64_t) const override {}
-  void SiluMul(ExecContext&, const float*, int64_t, int64_t, float*) const override {}
+  void RmsNormSlices(ExecContext&, float*, int64_t, const float*, float, int64_t, int64_t, int64_t) const override {}
+  void Scale(ExecContext&, float*, float, int64_t) const override {}
+  void Softcap(ExecContext&, float*, float, int64_t) const override {}
+  void GatedActivation(ExecContext&, Activation, const float*, int64_t, int64_t, float*) const override {}
   void RopeAndStoreKv(ExecContext&, const AttentionSpec&, const RopeTable&, int, const KvBatch&,
                       float*) const override {}
   void Attention(ExecContext&, const AttentionSpec&, int, const KvBatch&, const float*, float*) const override {}

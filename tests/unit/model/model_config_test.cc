@@ -113,7 +113,8 @@ TEST(ModelConfig, GgufRopeFactors) {
 // Each must be refused with a message that names the key.
 TEST(ModelConfig, RefusesByName) {
   const std::vector<std::pair<const char*, const char*>> cases = {
-      {"model_type", R"({"model_type": "gemma2"})"},
+      {"model_type", R"({"model_type": "rwkv"})"},
+      {"architectures", R"({"model_type": "gemma2"})"},
       {"architectures", R"({"architectures": ["LlamaForSequenceClassification"]})"},
       {"hidden_act", R"({"hidden_act": "gelu"})"},
       {"pretraining_tp", R"({"pretraining_tp": 2})"},

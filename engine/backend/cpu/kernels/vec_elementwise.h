@@ -48,6 +48,34 @@ void SiluMulRow(const float* gate, const float* up, int64_t n, float* y) {
   }
 }
 
+// gate's GELU in its tanh form (Hendrycks and Gimpel 2016, section 2), times up.
+template <typename V>
+void GeluTanhMulRow(const float* gate, const float* up, int64_t n, float* y) {
+  const V half = V::Set(0.5f), one = V::Set(1.0f);
+  const V cubic = V::Set(0.044715f), root = V::Set(0.7978845608028654f);  // sqrt(2 / pi)
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    const V g = LoadUpTo<V>(gate + i, n - i);
+    const V inner = V::Mul(root, V::Fma(V::Mul(cubic, V::Mul(g, g)), g, g));
+    const V gelu = V::Mul(V::Mul(half, g), V::Add(one, VecTanh(inner)));
+    StoreUpTo(y + i, V::Mul(gelu, LoadUpTo<V>(up + i, n - i)), n - i);
+  }
+}
+
+template <typename V>
+void ScaleRow(float factor, int64_t n, float* x) {
+  const V f = V::Set(factor);
+  for (int64_t i = 0; i < n; i += V::kLanes) StoreUpTo(x + i, V::Mul(f, LoadUpTo<V>(x + i, n - i)), n - i);
+}
+
+// cap * tanh(x / cap)
+template <typename V>
+void SoftcapRow(float cap, int64_t n, float* x) {
+  const V c = V::Set(cap);
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    StoreUpTo(x + i, V::Mul(c, VecTanh(V::Div(LoadUpTo<V>(x + i, n - i), c))), n - i);
+  }
+}
+
 template <typename V>
 void ToBf16Row(const float* x, int64_t n, uint16_t* y) {
   for (int64_t i = 0; i < n; i += V::kLanes) {

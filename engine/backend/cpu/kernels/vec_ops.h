@@ -51,6 +51,9 @@ struct VecOps {
   void (*add_rms_norm)(float* x, const float* delta, const float* weight, float eps, int64_t width, float* y);
   void (*add)(float* x, const float* delta, int64_t n);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);
+  void (*gelu_tanh_mul)(const float* gate, const float* up, int64_t n, float* y);
+  void (*scale)(float factor, int64_t n, float* x);  // x *= factor
+  void (*softcap)(float cap, int64_t n, float* x);   // x = cap * tanh(x / cap)
   // x [2 * half]: pairs (i, half + i) turned by (cos[i], sin[i]).
   void (*rope)(float* x, const float* cos, const float* sin, int half);
   // x [n] rounded to the cache's type.
