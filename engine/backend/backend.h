@@ -55,6 +55,13 @@ struct LinearInfo {
   std::vector<std::string> refusals;      // "onednn: explicit 64-row tag is ref:any on this CPU"
 };
 
+// A run of packed weights as a Run walks it: num_parts parts of equal size, part p by worker w of W where
+// num_parts * w / W <= p < num_parts * (w + 1) / W. Lives as long as its operator.
+struct PackedPlane {
+  std::span<const std::byte> bytes;
+  int64_t num_parts = 1;
+};
+
 // A weight prepared for one device: packed once, read-only.
 class LinearOp {
  public:
@@ -67,6 +74,9 @@ class LinearOp {
   // Every id is in [0, n()).
   virtual void GatherRows(ExecContext& context, std::span<const int32_t> ids, float* out) const = 0;
   virtual LinearInfo info() const = 0;
+  // The packed weights in the order that a Run of one row reads them (bias left out), for tools that measure what a
+  // plain read of the same bytes takes. Empty where host memory does not hold them.
+  virtual std::vector<PackedPlane> PackedPlanes() const { return {}; }
 };
 
 struct LinearSpec {

@@ -35,6 +35,18 @@ double DecoderModel::weight_bits() const { return impl_->weight_bits; }
 LinearInfo DecoderModel::linear_info() const { return impl_->layers.front().qkv->info(); }
 LinearInfo DecoderModel::head_info() const { return impl_->head->info(); }
 
+std::vector<PackedPlane> DecoderModel::PackedPlanes() const {
+  std::vector<PackedPlane> planes;
+  const auto append = [&planes](const LinearPtr& op) {
+    for (const PackedPlane& plane : op->PackedPlanes()) planes.push_back(plane);
+  };
+  for (const DecoderLayer& layer : impl_->layers) {
+    for (const LinearPtr* op : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) append(*op);
+  }
+  append(impl_->head);
+  return planes;
+}
+
 uint64_t DecoderModel::WorkspaceBytes(const ModelConfig& config, int64_t max_rows) {
   // Operators need scratch beside the arrays: at most a copy of their widest input and a tile of their widest output.
   const uint64_t floats = WorkspaceFloatsPerRow(config);

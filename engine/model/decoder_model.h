@@ -70,6 +70,9 @@ class DecoderModel {
   double weight_bits() const;            // bits per weight over all linear weights, scales included
   LinearInfo linear_info() const;        // of the body's linears (the first); kernels and refusals
   LinearInfo head_info() const;
+  // What a decode step reads, in its order: every layer's qkv, o, gate_up and down, then the head. Lives as long as the
+  // model.
+  std::vector<PackedPlane> PackedPlanes() const;
 
   ~DecoderModel();
 

@@ -7,7 +7,6 @@
 // for more.
 #include <benchmark/benchmark.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +18,7 @@
 #include "engine/backend/cpu/ops_rows.h"
 #include "engine/backend/cpu/rope.h"
 #include "engine/base/compute_pool.h"
-#include "tests/bench/kernels_calibrate.h"
+#include "tests/bench/machine_rates.h"
 
 namespace bitrate::bench {
 namespace {
@@ -31,10 +30,6 @@ struct Bench {
   bool prefill = false, dram = false;
   int group = 3, context = 512;
 };
-
-double WallSeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // One sequence whose cache is filled by RopeAndStoreKv with random keys and values, the same in every layer.
 struct Setup {
@@ -90,7 +85,7 @@ struct Setup {
   int first_row = 0;
 };
 
-void Run(benchmark::State& state, const Bench& bench, const Calibration& calibration, Parallel& parallel) {
+void Run(benchmark::State& state, const Bench& bench, const MachineRates& calibration, Parallel& parallel) {
   ScratchArena scratch;
   ExecContext context{&parallel, &scratch};
   Setup setup(bench, context);
@@ -117,7 +112,7 @@ void Run(benchmark::State& state, const Bench& bench, const Calibration& calibra
   }
 }
 
-void Register(const Bench& bench, const Calibration& calibration, Parallel& parallel) {
+void Register(const Bench& bench, const MachineRates& calibration, Parallel& parallel) {
   const std::string name = fmt::format("{}/{}/group:{}/ctx:{}",
                                        bench.prefill ? "prefill"
                                        : bench.dram  ? "decode-dram"
@@ -141,7 +136,7 @@ int Main(int argc, char** argv) {
   const char* threads = std::getenv("BITRATE_BENCH_THREADS");
   ComputePool pool({.num_threads = threads != nullptr ? std::max(1, std::atoi(threads)) : 1});
   ComputePool::Lease lease = pool.Acquire(pool.Register("bench"));
-  const Calibration calibration = Calibrate();
+  const MachineRates calibration = MeasureThreadRates();
   benchmark::AddCustomContext("read_GB/s", fmt::format("{:.1f}", calibration.dram_read * 1e-9));
   benchmark::AddCustomContext("float_peak_GFLOP/s", fmt::format("{:.1f}", calibration.float_peak * 1e-9));
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {

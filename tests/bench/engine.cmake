@@ -1,2 +1,2 @@
-add_executable(engine_bench engine_bench.cc)
-target_link_libraries(engine_bench PRIVATE bitrate_model bitrate_backend_cpu)
+add_executable(engine_bench engine_bench.cc engine_measure.cc)
+target_link_libraries(engine_bench PRIVATE bench_machine_rates bitrate_model bitrate_backend_cpu)

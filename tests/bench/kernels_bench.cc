@@ -1,133 +1,123 @@
 // Speed of the linear operators: GB/s of packed weights and GOP/s for each precision and M, against this run's own read
-// bandwidth and peak. One worker by default, timed by thread CPU time, best iteration reported, so that other load on
+// bandwidth and peak. One worker, timed by thread CPU time, best and median iteration reported, so that other load on
 // the machine disturbs little.
-//   kernels_bench [--json] [google-benchmark flags, e.g. --benchmark_filter='int4-g64/dram/M:1$']
+//   kernels_bench [--json] [google-benchmark flags, e.g. --benchmark_filter='int4-g64/dram/M:1/']
+//   kernels_bench --cliffs[=ROUNDS] [--precision=PART] [--json]     time(M) <= 1.05 time(M') for M < M' <= 64
 // "dram" streams a matrix of 96 MiB, "l2" walks one of about 192 KiB again and again.
 #include <benchmark/benchmark.h>
+#include <fmt/core.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "engine/backend/cpu/linear.h"
-#include "engine/base/half.h"
-#include "engine/format/blocks.h"
-#include "tests/bench/kernels_calibrate.h"
+#include "tests/bench/kernels_cliffs.h"
+#include "tests/bench/kernels_operators.h"
+#include "tests/bench/machine_rates.h"
 
 namespace bitrate::bench {
 namespace {
 
-constexpr int64_t kK = 4096;
-constexpr int64_t kMs[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 32, 33, 64, 128, 256, 512};
-constexpr const char* kPrecisions[] = {"fp32",       "bf16",          "fp16",         "int8",
-                                       "int8-token", "int8-w8a16",    "int4",         "int4-g64",
-                                       "int4-g128",  "int4-g64-asym", "int4-g64-min", "int4-g64-w4a16"};
+constexpr int kCliffRounds = 9;
 
-struct Bench {
+struct Case {
   std::string precision;
   bool dram = false;
   int64_t m = 1;
 };
 
-// Q4_0 source with random codes: small, decodes to sane values, and plain "int4" keeps its grid of 32.
-WeightMatrix MakeMatrix(int64_t n) {
-  auto data = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(n * RowBytes(QuantFormatId::kQ4_0, kK)));
-  std::mt19937 random(1);
-  for (size_t at = 0; at < data->size(); at += sizeof(BlockQ4_0)) {
-    BlockQ4_0 block;
-    block.d = ToFp16(0.01f);
-    for (uint8_t& code : block.qs) code = static_cast<uint8_t>(random());
-    std::memcpy(data->data() + at, &block, sizeof(block));
-  }
-  return {"bench", QuantFormatId::kQ4_0, n, kK, *data, data};
-}
-
-int64_t RowsFor(const Bench& bench, double weight_bits) {
-  const double bytes = bench.dram ? 96.0 * (1 << 20) : 192.0 * (1 << 10);
-  const int64_t rows = static_cast<int64_t>(bytes / (static_cast<double>(kK) * weight_bits / 8));
-  return rows < 64 ? 64 : rows / 64 * 64;
-}
-
-class OpCache {
- public:
-  std::shared_ptr<const LinearOp> Get(const Bench& bench, ExecContext& context) {
-    const std::string key = bench.precision + (bench.dram ? "/dram" : "/l2");
-    if (key == key_) return op_;
-    op_.reset();  // one large matrix at a time
-    const StatusOr<Precision> precision = Precision::Parse(bench.precision);
-    double bits = 0;
-    for (int64_t rows : {int64_t{64}, int64_t{0}}) {
-      const WeightMatrix matrix = MakeMatrix(rows != 0 ? rows : RowsFor(bench, bits));
-      const LinearSpec spec{{&matrix, 1}, {}, *precision, false};
-      op_ = *PrepareCpuLinear(spec, *SelectIsa(), false, context);
-      bits = op_->info().weight_bits;
-    }
-    key_ = key;
-    return op_;
-  }
-
- private:
-  std::string key_;
-  std::shared_ptr<const LinearOp> op_;
-};
-
-void Run(benchmark::State& state, const Bench& bench, const Calibration& calibration, OpCache& cache) {
+void Run(benchmark::State& state, const Case& bench, const MachineRates& rates, OperatorCache& cache) {
   InlineParallel parallel;
   ScratchArena scratch;
   ExecContext context{&parallel, &scratch};
-  const auto op = cache.Get(bench, context);
-  std::vector<float> x(static_cast<size_t>(bench.m * kK)), y(static_cast<size_t>(bench.m * op->n()));
-  std::mt19937 random(2);
-  for (float& value : x) value = static_cast<float>(random() % 2000) / 1000.0f - 1.0f;
-  double best = 1e9;
+  const auto op = cache.Get(bench.precision, bench.dram, context);
+  const std::vector<float> x = RandomRows(bench.m);
+  std::vector<float> y(static_cast<size_t>(bench.m * op->n()));
+  std::vector<double> times;
   for (auto _ : state) {
     const double begin = ThreadSeconds();
-    op->Run(context, x.data(), kK, bench.m, y.data(), op->n());
-    const double seconds = ThreadSeconds() - begin;
-    best = seconds < best ? seconds : best;
-    state.SetIterationTime(seconds);
+    op->Run(context, x.data(), kBenchK, bench.m, y.data(), op->n());
+    times.push_back(ThreadSeconds() - begin);
+    state.SetIterationTime(times.back());
   }
+  std::sort(times.begin(), times.end());
+  const double best = times.front();
   const LinearInfo info = op->info();
-  const bool int8_math = info.kernel.find("a8") != std::string::npos;
   const double bytes_rate = static_cast<double>(info.bytes) / best;
-  const double ops_rate = 2.0 * static_cast<double>(bench.m * op->n() * kK) / best;
-  const double peak = int8_math ? calibration.int8_peak : calibration.float_peak;
+  const double ops_rate = 2.0 * static_cast<double>(bench.m * op->n() * kBenchK) / best;
+  const double peak = PeakFor(info.kernel, rates);
   state.counters["GB/s"] = bytes_rate * 1e-9;
   state.counters["GOP/s"] = ops_rate * 1e-9;
-  state.counters["of_read"] = bytes_rate / calibration.dram_read;
+  state.counters["of_read"] = bytes_rate / rates.dram_read;
   state.counters["of_peak"] = peak > 0 ? ops_rate / peak : 0;
+  state.counters["median_us"] = times[times.size() / 2] * 1e6;
   state.SetLabel(info.kernel);
 }
 
-int Main(int argc, char** argv) {
-  std::vector<char*> arguments(argv, argv + argc);
-  char json[] = "--benchmark_format=json";
-  for (char*& argument : arguments) {
-    if (std::strcmp(argument, "--json") == 0) argument = json;
-  }
-  int count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
-  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
-  const Calibration calibration = Calibrate();
-  benchmark::AddCustomContext("read_GB/s", fmt::format("{:.1f}", calibration.dram_read * 1e-9));
-  benchmark::AddCustomContext("float_peak_GOP/s", fmt::format("{:.1f}", calibration.float_peak * 1e-9));
-  benchmark::AddCustomContext("int8_peak_GOP/s", fmt::format("{:.1f}", calibration.int8_peak * 1e-9));
-  OpCache cache;
-  for (const char* precision : kPrecisions) {
+// What this program takes beside google-benchmark's flags; they are removed from `arguments`.
+struct Options {
+  bool json = false;
+  int cliff_rounds = 0;
+  std::string precision;
+};
+
+Options TakeOptions(std::vector<char*>& arguments) {
+  Options options;
+  const auto ours = [&options](const char* argument) {
+    const std::string text = argument;
+    if (text == "--json") {
+      options.json = true;
+    } else if (text == "--cliffs") {
+      options.cliff_rounds = kCliffRounds;
+    } else if (text.rfind("--cliffs=", 0) == 0) {
+      options.cliff_rounds = std::max(1, std::atoi(argument + std::strlen("--cliffs=")));
+    } else if (text.rfind("--precision=", 0) == 0) {
+      options.precision = text.substr(std::strlen("--precision="));
+    } else {
+      return false;
+    }
+    return true;
+  };
+  arguments.erase(std::remove_if(arguments.begin() + 1, arguments.end(), ours), arguments.end());
+  return options;
+}
+
+void Register(const Options& options, const MachineRates& rates, OperatorCache& cache) {
+  for (const char* precision : kBenchPrecisions) {
+    if (std::strstr(precision, options.precision.c_str()) == nullptr) continue;
     for (bool dram : {false, true}) {
-      for (int64_t m : kMs) {
-        const Bench bench{precision, dram, m};
+      for (int64_t m : kBenchMs) {
+        const Case bench{precision, dram, m};
         const std::string name = fmt::format("{}/{}/M:{}", precision, dram ? "dram" : "l2", m);
-        const auto run = [bench, &calibration, &cache](benchmark::State& state) {
-          Run(state, bench, calibration, cache);
-        };
+        const auto run = [bench, &rates, &cache](benchmark::State& state) { Run(state, bench, rates, cache); };
         benchmark::RegisterBenchmark(name.c_str(), run)->UseManualTime()->MinTime(0.05);
       }
     }
   }
+}
+
+int Main(int argc, char** argv) {
+  std::vector<char*> arguments(argv, argv + argc);
+  const Options options = TakeOptions(arguments);
+  if (options.cliff_rounds > 0) {
+    CheckCliffs(options.precision.c_str(), options.cliff_rounds, options.json);
+    return 0;
+  }
+  char json[] = "--benchmark_format=json";
+  if (options.json) arguments.push_back(json);
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+  const MachineRates rates = MeasureThreadRates();
+  benchmark::AddCustomContext("read_GB/s", fmt::format("{:.1f}", rates.dram_read * 1e-9));
+  benchmark::AddCustomContext("float_peak_GOP/s", fmt::format("{:.1f}", rates.float_peak * 1e-9));
+  benchmark::AddCustomContext("bf16_peak_GOP/s", fmt::format("{:.1f}", rates.bf16_peak * 1e-9));
+  benchmark::AddCustomContext("int8_peak_GOP/s", fmt::format("{:.1f}", rates.int8_peak * 1e-9));
+  OperatorCache cache;
+  Register(options, rates, cache);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -3,10 +3,27 @@
 #include <iterator>
 
 #include "engine/backend/cpu/kernels/linear_unroll.h"
-#include "tests/bench/kernels_calibrate.h"
+#include "tests/bench/machine_rates.h"
 
 namespace bitrate::bench {
 namespace {
+
+uint64_t Read(std::span<const std::byte> bytes) {
+  constexpr size_t kVector = sizeof(__m256i), kStep = 8 * kVector, kAhead = 2048;
+  __m256i sum[8];
+  for (__m256i& lane : sum) lane = _mm256_setzero_si256();
+  for (size_t at = 0; at + kStep <= bytes.size(); at += kStep) {
+    const std::byte* from = bytes.data() + at;
+    for (size_t line = 0; line < kStep; line += 64) _mm_prefetch(from + kAhead + line, _MM_HINT_T0);
+    linear::StaticFor<8>([&](auto j) BITRATE_INLINE {
+      sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + j * kVector)));
+    });
+  }
+  for (int j = 1; j < 8; ++j) sum[0] = _mm256_add_epi64(sum[0], sum[j]);
+  alignas(32) uint64_t lanes[4];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum[0]);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
 
 double FloatOps(int64_t iterations) {
   __m256 acc[10];
@@ -37,6 +54,6 @@ double Int8Ops(int64_t iterations) {
 
 }  // namespace
 
-PeakLoops Avx2PeakLoops() { return {FloatOps, Int8Ops}; }
+PeakLoops Avx2PeakLoops() { return {Read, FloatOps, nullptr, Int8Ops}; }
 
 }  // namespace bitrate::bench

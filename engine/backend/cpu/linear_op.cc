@@ -194,6 +194,14 @@ void CompositeLinear::GatherRows(ExecContext& context, std::span<const int32_t> 
   }
 }
 
+std::vector<PackedPlane> CompositeLinear::PackedPlanes() const {
+  std::vector<PackedPlane> planes;
+  for (const auto& part : parts_) {
+    for (const PackedPlane& plane : part->PackedPlanes()) planes.push_back(plane);
+  }
+  return planes;
+}
+
 LinearInfo CompositeLinear::info() const {
   LinearInfo total = parts_.front()->info();
   double bits = 0;

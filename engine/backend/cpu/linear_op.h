@@ -33,6 +33,7 @@ class PanelLinear final : public LinearOp {
   void Run(ExecContext& context, const float* x, int64_t ldx, int64_t m, float* y, int64_t ldy) const override;
   void GatherRows(ExecContext& context, std::span<const int32_t> ids, float* out) const override;
   LinearInfo info() const override;
+  std::vector<PackedPlane> PackedPlanes() const override { return weights_->planes(); }
   const PackedWeights& weights() const { return *weights_; }
   std::span<const float> bias() const { return bias_; }
 
@@ -67,6 +68,7 @@ class CompositeLinear final : public LinearOp {
   void Run(ExecContext& context, const float* x, int64_t ldx, int64_t m, float* y, int64_t ldy) const override;
   void GatherRows(ExecContext& context, std::span<const int32_t> ids, float* out) const override;
   LinearInfo info() const override;
+  std::vector<PackedPlane> PackedPlanes() const override;
 
  private:
   std::vector<std::shared_ptr<const LinearOp>> parts_;

@@ -175,6 +175,14 @@ PackedWeights PackedWeights::Pack(std::span<const WeightMatrix> parts, const Sch
   return packed;
 }
 
+std::vector<PackedPlane> PackedWeights::planes() const {
+  std::vector<PackedPlane> planes;
+  for (const AlignedBuffer<std::byte>* plane : {&codes_, &scale_, &offset_}) {
+    if (plane->size() > 0) planes.push_back({{plane->data(), plane->size()}, num_panels()});
+  }
+  return planes;
+}
+
 Panel PackedWeights::panel(int64_t index) const {
   Panel panel;
   panel.codes = codes_.data() + index * PanelCodeBytes(scheme_.layout, k_);

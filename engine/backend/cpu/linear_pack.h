@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/backend/cpu/kernels/linear_kernels.h"
 #include "engine/backend/cpu/linear_scheme.h"
 #include "engine/base/aligned_buffer.h"
@@ -26,6 +28,7 @@ class PackedWeights {
   int64_t num_groups() const { return num_groups_; }  // of the scale plane
   uint64_t bytes() const { return codes_.bytes() + scale_.bytes() + offset_.bytes(); }
   Panel panel(int64_t index) const;
+  std::vector<PackedPlane> planes() const;  // codes, then scales and offsets where the scheme has them
 
   // out [K] f32: exactly the values that the kernels multiply by.
   void DequantizeRow(int64_t row, float* out) const;

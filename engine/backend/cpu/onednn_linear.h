@@ -21,6 +21,7 @@ class PrefillLinear final : public LinearOp {
     own_->GatherRows(context, ids, out);
   }
   LinearInfo info() const override;
+  std::vector<PackedPlane> PackedPlanes() const override { return own_->PackedPlanes(); }
 
  private:
   // Parts of the scratch memory, as offsets.

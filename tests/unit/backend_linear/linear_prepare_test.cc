@@ -59,6 +59,30 @@ TEST(LinearPrepareTest, ReportsBitsAndBytes) {
   EXPECT_EQ(InfoOf("int8", kF32).weight_bits, 8 + 32.0 / 512);
 }
 
+TEST(LinearPrepareTest, PackedPlanesAreAllThatRunReads) {
+  using enum QuantFormatId;
+  TestContext context(1);
+  ExecContext exec = context.Get();
+  const WeightMatrix q4_0 = RandomMatrix(kQ4_0, 192, 512, 1), q4_1 = RandomMatrix(kQ4_1, 128, 512, 2);
+  const auto sizes = [&](const std::vector<WeightMatrix>& parts, const char* precision) {
+    const std::vector<float> bias(static_cast<size_t>(parts.size() > 1 ? 320 : parts[0].n), 1.0f);
+    const auto op = *PrepareCpuLinear({parts, bias, *Precision::Parse(precision), false}, DetectIsa(), false, exec);
+    std::vector<std::pair<size_t, int64_t>> found;
+    for (const PackedPlane& plane : op->PackedPlanes()) found.push_back({plane.bytes.size(), plane.num_parts});
+    return found;
+  };
+  using Sizes = std::vector<std::pair<size_t, int64_t>>;
+  EXPECT_EQ(sizes({q4_0}, "bf16"), (Sizes{{192 * 512 * 2, 3}}));
+  // Codes, then one fp16 scale in 32.
+  EXPECT_EQ(sizes({q4_0}, "int4"), (Sizes{{192 * 512 / 2, 3}, {192 * 512 / 32 * 2, 3}}));
+  // Two schemes, part after part; Q4_1 has a minimum beside each scale.
+  EXPECT_EQ(sizes({q4_0, q4_1}, "int4"), (Sizes{{192 * 512 / 2, 3},
+                                                {192 * 512 / 32 * 2, 3},
+                                                {128 * 512 / 2, 2},
+                                                {128 * 512 / 32 * 2, 2},
+                                                {128 * 512 / 32 * 2, 2}}));
+}
+
 TEST(LinearPrepareTest, NamesTheIsaAndTheRefusals) {
   const LinearInfo best = InfoOf("int4", QuantFormatId::kF32);
   EXPECT_EQ(best.isa, IsaName(DetectIsa()));
