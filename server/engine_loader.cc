@@ -83,6 +83,7 @@ class EngineLoader final : public ModelLoader {
     options.name = model.name + ":" + settings.name;
     options.max_sequences = settings.max_sequences;
     options.max_step_tokens = settings.max_step_tokens;
+    options.step_budget_ms = settings.step_budget_ms;
     options.max_queue = settings.max_queue;
     options.max_queue_tokens = settings.max_queue_tokens;
     options.kv_bytes = settings.kv_bytes;

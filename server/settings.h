@@ -26,6 +26,7 @@ struct VariantSettings {
   double pool_weight = 1.0;
   int max_sequences = 16;
   int max_step_tokens = 256;
+  double step_budget_ms = 40;  // 0 = no limit but max_step_tokens
   int max_queue = 256;
   int64_t max_queue_tokens = 1 << 20;
   uint64_t kv_bytes = 0;  // 0 = the engine's default

@@ -12,6 +12,9 @@ namespace {
 // A step can fail by chance (out of memory); this many in a row do not.
 constexpr int kMaxFailedSteps = 3;
 
+// The chunk that a loading variant times: long enough to fill the kernels' tiles, short enough not to delay the load.
+constexpr int64_t kCalibrationTokens = 64;
+
 int64_t ToNanoseconds(TimePoint time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
@@ -33,7 +36,8 @@ EngineCore::EngineCore(std::unique_ptr<StepModel> model, std::shared_ptr<const T
       options_(options),
       pool_(OrNormal(std::move(allocator), info_.num_blocks), info_.block_tokens),
       scheduler_(options, &pool_),
-      runner_(model_.get()) {}
+      runner_(model_.get()),
+      step_time_(info_.attention_weight) {}
 
 Status EngineCore::Validate(const SequenceSpec& spec, const StepModelInfo& info, bool has_tokenizer) {
   const auto prompt = static_cast<int64_t>(spec.prompt.size());
@@ -119,7 +123,7 @@ void EngineCore::Sweep(TimePoint now) {
 
 bool EngineCore::Plan(TimePoint now) {
   if (live_.empty()) return false;
-  scheduler_.Schedule(ToNanoseconds(now), &plan_);
+  scheduler_.Schedule(ToNanoseconds(now), &plan_, step_time_.coefficients());
   NoteAdmissions(now);
   return !plan_.entries.empty();
 }
@@ -181,7 +185,10 @@ void EngineCore::BookStep(double step_seconds, double device_seconds) {
   stats.num_sequences = static_cast<int>(plan_.entries.size());
   stats.prefill_tokens = plan_.num_prefill_tokens;
   stats.decode_tokens = plan_.num_decode_tokens;
-  SplitStepCost(plan_, device_seconds, info_.attention_weight, &costs_);
+  const StepWork work = plan_.Work();
+  if (step_status_.ok()) step_time_.Observe(work, step_seconds);
+  stats.time = step_time_.coefficients();
+  SplitStepCost(plan_, device_seconds, stats.time.AttentionWeight(work), &costs_);
   int prompt_tokens = 0;
   for (size_t i = 0; i < plan_.entries.size(); ++i) {
     const PlanEntry& entry = plan_.entries[i];
@@ -308,12 +315,22 @@ void EngineCore::ReleaseQueueSpace(const LiveSequence& sequence) {
   release_.num_tokens += sequence.num_prompt();
 }
 
-Status EngineCore::WarmUp(Parallel& parallel) {
+Status EngineCore::WarmUp(Parallel& parallel, const Clock& clock) {
   const int64_t pool_tokens = static_cast<int64_t>(info_.num_blocks) * info_.block_tokens;
   const int64_t rows = std::min<int64_t>({options_.max_step_tokens, info_.max_context, pool_tokens});
+  const int64_t chunk = std::min(rows, kCalibrationTokens);
   try {
+    // The first ones touch memory; what a later step takes is seen after that.
     RETURN_IF_ERROR(runner_.WarmUp(parallel, static_cast<int>(rows)));
-    return runner_.WarmUp(parallel, 1);
+    RETURN_IF_ERROR(runner_.WarmUp(parallel, 1));
+    TimePoint start = clock.Now();
+    RETURN_IF_ERROR(runner_.WarmUp(parallel, static_cast<int>(chunk)));
+    step_time_.Observe({.prefill_tokens = static_cast<double>(chunk), .attended = AttendedKeys(0, chunk)},
+                       ToSeconds(clock.Now() - start));
+    start = clock.Now();
+    RETURN_IF_ERROR(runner_.WarmUp(parallel, 1));
+    step_time_.Observe({.decode_tokens = 1, .attended = 1}, ToSeconds(clock.Now() - start));
+    return OkStatus();
   } catch (const std::exception& e) {
     return Internal("warm-up: {}", e.what());
   }

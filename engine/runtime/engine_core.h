@@ -24,6 +24,7 @@
 #include "engine/runtime/observer.h"
 #include "engine/runtime/scheduler.h"
 #include "engine/runtime/step_cost.h"
+#include "engine/runtime/step_time_model.h"
 
 namespace bitrate {
 
@@ -55,8 +56,8 @@ class EngineCore {
   // Books the step and emits its results. `step_seconds` = wall time of the lease, `device_seconds` = what it cost.
   void Commit(double step_seconds, double device_seconds, TimePoint now);
 
-  // A step whose results are thrown away, for Start; booked by BookWasted.
-  Status WarmUp(Parallel& parallel);
+  // Steps whose results are thrown away, for Start; booked by BookWasted. `clock` times them for the step-time model.
+  Status WarmUp(Parallel& parallel, const Clock& clock);
   void BookWasted(double step_seconds, double device_seconds);
 
   // Ends everything with `status`. After an exception the scheduler is not to be trusted: then `broken` leaves it
@@ -74,6 +75,7 @@ class EngineCore {
   const BlockPool& pool() const { return pool_; }
   const StepPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<LiveSequence>>& live() const { return live_; }
+  const StepTimeCoefficients& step_time() const { return step_time_.coefficients(); }
   std::string CheckInvariants() const;
 
  private:
@@ -99,6 +101,7 @@ class EngineCore {
   BlockPool pool_;
   Scheduler scheduler_;
   ModelRunner runner_;
+  StepTimeModel step_time_;
 
   std::vector<std::unique_ptr<LiveSequence>> live_;   // in order of arrival
   std::vector<std::unique_ptr<LiveSequence>> ended_;  // of the step being committed: the plan still points at them

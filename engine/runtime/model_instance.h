@@ -53,6 +53,7 @@ struct InstanceOptions {
   std::string name;                    // "smollm2:int4", for threads and messages
   int max_sequences = 16;              // running at once
   int max_step_tokens = 256;           // chunked-prefill budget of a step, decodes included
+  double step_budget_ms = 40;          // time that prefill may make the decodes of a step wait, with them; 0 = no limit
   int max_queue = 256;                 // waiting sequences before RESOURCE_EXHAUSTED
   int64_t max_queue_tokens = 1 << 20;  // waiting prompt tokens before RESOURCE_EXHAUSTED
   uint64_t kv_bytes = 0;               // budget; 0 = max_sequences full contexts, at most 1 GiB

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "engine/runtime/step_time_model.h"
 #include "engine/runtime/token_sink.h"
 
 namespace bitrate {
@@ -19,6 +20,7 @@ struct StepStats {
   int prefill_tokens = 0;  // computed this step, recomputed ones included
   int decode_tokens = 0;
   int recomputed_tokens = 0;
+  StepTimeCoefficients time;  // as learned up to this step
 };
 
 struct InstanceGauges {

@@ -3,10 +3,25 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "engine/base/check.h"
 
 namespace bitrate {
+namespace {
+
+// The least share of a step's time that prefill gets beside decodes.
+constexpr double kMinPrefillShare = 0.25;
+
+// Rows that fill the tiles of the matrix kernels: those of the CPU walk 64 rows at a time, in tiles of at most 16 and
+// at least 4 (linear_kernels.h), so what is over a multiple costs nearly as much as the next one.
+int64_t RoundToTiles(int64_t rows) {
+  const int64_t tile = rows >= 128 ? 64 : rows >= 16 ? 16 : rows >= 8 ? 8 : 1;
+  return rows / tile * tile;
+}
+
+}  // namespace
 
 void StepPlan::Clear() {
   entries.clear();
@@ -16,9 +31,18 @@ void StepPlan::Clear() {
   num_prefill_tokens = 0;
 }
 
+StepWork StepPlan::Work() const {
+  StepWork work;
+  for (const PlanEntry& entry : entries) {
+    (entry.decode ? work.decode_tokens : work.prefill_tokens) += entry.num_tokens;
+    work.attended += AttendedKeys(entry.first, entry.num_tokens);
+  }
+  return work;
+}
+
 Scheduler::Scheduler(const SchedulerOptions& options, BlockPool* pool) : options_(options), pool_(pool) {
   BITRATE_CHECK(options.max_sequences > 0 && options.max_step_tokens > 0 && options.aging_ns > 0);
-  BITRATE_CHECK(options.max_preemptions > 0 && options.prefill_every > 1);
+  BITRATE_CHECK(options.max_preemptions > 0 && options.prefill_every > 1 && options.min_prefill_tokens > 0);
 }
 
 Scheduler::Rank Scheduler::RankOf(const Sequence& s) const {
@@ -46,7 +70,7 @@ void Scheduler::Add(Sequence* sequence) {
   Enqueue(sequence);
 }
 
-void Scheduler::Schedule(int64_t now_ns, StepPlan* plan) {
+void Scheduler::Schedule(int64_t now_ns, StepPlan* plan, const StepTimeCoefficients& time) {
   plan->Clear();
   now_ns_ = now_ns;
   ++step_;
@@ -57,10 +81,12 @@ void Scheduler::Schedule(int64_t now_ns, StepPlan* plan) {
   // Decodes take all tokens they want, except that a prefill that got none for long gets a quarter of a step.
   const bool prefill_due = prefill_wanted && steps_without_prefill_ + 1 >= options_.prefill_every;
   decode_limit_ = options_.max_step_tokens - (prefill_due ? std::max(1, options_.max_step_tokens / 4) : 0);
+  prefill_limit_ = PrefillTokensInTime(time, RunningDecodes());
 
   AdmitWaiting(plan);
   std::sort(running_.begin(), running_.end(), by_rank);
   PlanDecodes(plan);
+  prefill_limit_ = PrefillTokensInTime(time, plan->Work());
   PlanPrefills(plan);
   if (plan->entries.empty() && !running_.empty()) {
     // Tokens were kept for a prefill that could not use them.
@@ -68,6 +94,34 @@ void Scheduler::Schedule(int64_t now_ns, StepPlan* plan) {
     PlanDecodes(plan);
   }
   steps_without_prefill_ = prefill_wanted && plan->num_prefill_tokens == 0 ? steps_without_prefill_ + 1 : 0;
+}
+
+// Those that this step computes as far as is known before admission.
+StepWork Scheduler::RunningDecodes() const {
+  StepWork decodes;
+  for (const Sequence* s : running_) {
+    if (!s->in_decode() || decodes.decode_tokens >= decode_limit_) continue;
+    ++decodes.decode_tokens;
+    decodes.attended += AttendedKeys(s->num_computed(), 1);
+  }
+  return decodes;
+}
+
+// Prefill tokens that may be computed beside `decodes`.
+int Scheduler::PrefillTokensInTime(const StepTimeCoefficients& time, const StepWork& decodes) const {
+  // What a token attends to: as the first prefill in rank.
+  const auto prefill =
+      std::find_if(running_.begin(), running_.end(), [](const Sequence* s) { return !s->in_decode(); });
+  const auto prefill_first = static_cast<double>(prefill == running_.end() ? 0 : (*prefill)->num_computed());
+  const double token = time.prefill_token + time.attended_token * prefill_first;
+  if (options_.step_budget_seconds <= 0 || decodes.decode_tokens == 0 || token <= 0) return options_.max_step_tokens;
+  const double taken = time.Predict(decodes);
+  const double left = std::max(options_.step_budget_seconds - taken, taken * kMinPrefillShare / (1 - kMinPrefillShare));
+  // token x n + attended_token x n^2 / 2 <= left, written so that it also holds for attended_token 0.
+  const double n = 2 * left / (token + std::sqrt(token * token + 2 * time.attended_token * left));
+  const auto rows = static_cast<int64_t>(decodes.decode_tokens);
+  const int64_t fits = rows + static_cast<int64_t>(std::min<double>(n, options_.max_step_tokens));
+  return static_cast<int>(std::max<int64_t>(RoundToTiles(fits) - rows, options_.min_prefill_tokens));
 }
 
 // --- Admission ---
@@ -121,7 +175,8 @@ bool Scheduler::HasTokensFor(const Rank& rank) const {
       prefills += s->num_pending();
     }
   }
-  return options_.max_step_tokens - std::min<int64_t>(decodes, decode_limit_) - prefills > 0;
+  const int64_t left = options_.max_step_tokens - std::min<int64_t>(decodes, decode_limit_);
+  return std::min<int64_t>(left, prefill_limit_) - prefills > 0;
 }
 
 bool Scheduler::ReservationFits(const Sequence& s) const {
@@ -232,7 +287,7 @@ bool Scheduler::TakeGrowthBlock(Sequence* s, StepPlan* plan) {
 }
 
 void Scheduler::PlanPrefills(StepPlan* plan) {
-  int64_t left = options_.max_step_tokens - plan->num_decode_tokens;
+  int64_t left = std::min(options_.max_step_tokens - plan->num_decode_tokens, prefill_limit_);
   for (Sequence* s : running_) {
     if (left <= 0) return;
     if (s->in_decode()) continue;

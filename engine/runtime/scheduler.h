@@ -13,7 +13,12 @@
 //      strictly more urgent class preempts running ones when slots or blocks are short.
 //   2. Decodes, one token each. When blocks run out, the last in rank is preempted for the sake of those before it; it
 //      is recomputed later. One that has nobody behind it waits a step, keeping its blocks.
-//   3. Prefill chunks by rank, with what is left of the token budget.
+//   3. Prefill chunks by rank, with what is left of the token budget and of the time budget. The time budget bounds how
+//   long
+//      a step makes the decodes in it wait: the prefill tokens that fit are computed from the step-time model and
+//      rounded down so that the step's rows fill the kernels' tiles. Prefill gets at least a quarter of the step's time
+//      and min_prefill_tokens, however long the decodes take; without decodes nobody waits, and it gets the whole token
+//      budget.
 // Guarantees: with work present each step computes something, and the first in rank of the running ones advances
 // (unless it is a prefill and decodes fill the whole budget: then within prefill_every steps); decodes come before
 // prefill, and prefill gets a share of at least one step in prefill_every; no sequence is preempted more than
@@ -33,6 +38,7 @@
 #include "engine/base/limits.h"
 #include "engine/kv/block_pool.h"
 #include "engine/runtime/sequence.h"
+#include "engine/runtime/step_time_model.h"
 
 namespace bitrate {
 
@@ -42,6 +48,8 @@ struct SchedulerOptions {
   int64_t aging_ns = 10'000'000'000;  // ten seconds of waiting are worth one class
   int max_preemptions = 3;
   int prefill_every = 4;
+  double step_budget_seconds = 0;  // of a step with decodes; 0 = tokens are the only limit
+  int min_prefill_tokens = 8;      // of a step with decodes, where a prefill has as many pending and tokens are left
   bool prefix_cache = true;
 };
 
@@ -61,6 +69,7 @@ struct StepPlan {
   int num_decode_tokens = 0;
   int num_prefill_tokens = 0;
   void Clear();
+  StepWork Work() const;
 };
 
 class Scheduler {
@@ -70,7 +79,8 @@ class Scheduler {
   // Takes up a sequence that fits: its max_total_tokens need no more blocks than there are.
   void Add(Sequence* sequence);
 
-  void Schedule(int64_t now_ns, StepPlan* plan);
+  // `time` is what a step takes; all zero (nothing known) leaves the time budget out.
+  void Schedule(int64_t now_ns, StepPlan* plan, const StepTimeCoefficients& time = {});
 
   // The tokens of `entry` are computed: counts them and registers blocks that became full.
   void Commit(const PlanEntry& entry);
@@ -105,6 +115,8 @@ class Scheduler {
   int64_t WorstCaseBlocks(const Sequence& s) const;
   void Enqueue(Sequence* s);
 
+  StepWork RunningDecodes() const;
+  int PrefillTokensInTime(const StepTimeCoefficients& time, const StepWork& decodes) const;
   void AdmitWaiting(StepPlan* plan);
   Sequence* NextCandidate() const;
   bool WaitsForSibling(const Sequence& s) const;
@@ -127,6 +139,7 @@ class Scheduler {
   // State of the Schedule call in progress.
   int64_t now_ns_ = 0;
   int decode_limit_ = 0;
+  int prefill_limit_ = 0;
   uint64_t step_ = 0;
   int steps_without_prefill_ = 0;
   std::vector<Sequence*> decodes_;  // scratch

@@ -1,16 +1,6 @@
 #include "engine/runtime/step_cost.h"
 
 namespace bitrate {
-namespace {
-
-// Keys that tokens at positions [first, first + count) see: position p sees p + 1 of them.
-double Attended(int64_t first, int64_t count) {
-  return static_cast<double>(count) * static_cast<double>(first + 1) +
-         0.5 * static_cast<double>(count) * static_cast<double>(count - 1);
-}
-
-}  // namespace
-
 void SplitStepCost(const StepPlan& plan, double device_seconds, double attention_weight,
                    std::vector<EntryCost>* costs) {
   costs->clear();
@@ -23,10 +13,11 @@ void SplitStepCost(const StepPlan& plan, double device_seconds, double attention
     const int64_t prefill = prompt_left <= 0 ? 0 : (prompt_left < fresh ? prompt_left : fresh);
     EntryCost cost;
     cost.wasted =
-        kPrefillWeight * entry.num_recomputed + attention_weight * Attended(entry.first, entry.num_recomputed);
-    cost.prefill = kPrefillWeight * static_cast<double>(prefill) + attention_weight * Attended(fresh_first, prefill);
+        kPrefillWeight * entry.num_recomputed + attention_weight * AttendedKeys(entry.first, entry.num_recomputed);
+    cost.prefill =
+        kPrefillWeight * static_cast<double>(prefill) + attention_weight * AttendedKeys(fresh_first, prefill);
     cost.decode = kDecodeWeight * static_cast<double>(fresh - prefill) +
-                  attention_weight * Attended(fresh_first + prefill, fresh - prefill);
+                  attention_weight * AttendedKeys(fresh_first + prefill, fresh - prefill);
     total += cost.wasted + cost.prefill + cost.decode;
     costs->push_back(cost);
   }

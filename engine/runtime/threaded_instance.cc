@@ -11,6 +11,7 @@ SchedulerOptions ToSchedulerOptions(const InstanceOptions& options) {
   SchedulerOptions result;
   result.max_sequences = options.max_sequences;
   result.max_step_tokens = options.max_step_tokens;
+  result.step_budget_seconds = options.step_budget_ms * 1e-3;
   result.prefix_cache = options.prefix_cache;
   return result;
 }
@@ -25,6 +26,9 @@ StatusOr<std::unique_ptr<ModelInstance>> ThreadedInstance::Start(std::unique_ptr
   if (options.max_sequences < 1) return InvalidArgument("max_sequences: {}, wanted at least 1", options.max_sequences);
   if (options.max_step_tokens < 1) {
     return InvalidArgument("max_step_tokens: {}, wanted at least 1", options.max_step_tokens);
+  }
+  if (!(options.step_budget_ms >= 0)) {
+    return InvalidArgument("step_budget_ms: {}, wanted at least 0", options.step_budget_ms);
   }
   if (options.max_queue < 1) return InvalidArgument("max_queue: {}, wanted at least 1", options.max_queue);
   std::unique_ptr<ThreadedInstance> instance(
@@ -166,7 +170,7 @@ void ThreadedInstance::Main() {
 Status ThreadedInstance::WarmUp() {
   ComputePool::Lease lease = pool_->Acquire(client_);
   const int num_workers = lease.num_workers();
-  const Status status = core_.WarmUp(lease);
+  const Status status = core_.WarmUp(lease, *clock_);
   const double device_seconds = lease.Finish();
   core_.BookWasted(device_seconds / num_workers, device_seconds);
   return status;

@@ -87,7 +87,7 @@ class Builder {
   template <typename T>
   void Set(bool has, T value, T low, T high, const std::string& path, T* out) {
     if (!has) return;
-    if (value < low || value > high) return Report(path, fmt::format("got {}, wanted {} to {}", value, low, high));
+    if (!(value >= low && value <= high)) return Report(path, fmt::format("got {}, wanted {} to {}", value, low, high));
     *out = value;
   }
 
@@ -207,6 +207,8 @@ class Builder {
     Set(config.has_max_sequences(), config.max_sequences(), 1, 4096, path + ".max_sequences", &v.max_sequences);
     Set(config.has_max_step_tokens(), config.max_step_tokens(), 1, 65536, path + ".max_step_tokens",
         &v.max_step_tokens);
+    Set(config.has_step_budget_ms(), config.step_budget_ms(), 0.0, 60000.0, path + ".step_budget_ms",
+        &v.step_budget_ms);
     Set(config.has_max_queue(), config.max_queue(), 1, 1 << 20, path + ".max_queue", &v.max_queue);
     Set<int64_t>(config.has_max_queue_tokens(), config.max_queue_tokens(), 1, int64_t{1} << 32,
                  path + ".max_queue_tokens", &v.max_queue_tokens);

@@ -27,6 +27,8 @@ MetricFamilies::MetricFamilies(prometheus::Registry& r)
       pod_running(Gauge(r, "bitrate_pod_requests_running", "Running sequences over all variants.")),
       pod_waiting(Gauge(r, "bitrate_pod_requests_waiting", "Waiting sequences over all variants.")),
       pod_kv_usage_ratio(Gauge(r, "bitrate_pod_kv_cache_usage_ratio", "KV blocks in use over all variants.")),
+      step_time_model(Gauge(r, "bitrate_step_time_model_seconds",
+                            "Learned time of a step: fixed, and for each prefill token, decode token, attended key.")),
       requests(Counter(r, "bitrate_requests_total", "Finished requests by outcome.")),
       prompt_tokens(
           Counter(r, "bitrate_prompt_tokens_total", "Prompt tokens, computed or served by the prefix cache.")),

@@ -38,6 +38,10 @@ VariantMetrics::VariantMetrics(MetricFamilies& f, const VariantLabels& labels, c
       weights_bytes_(f.resident_bytes.Add(With({{"kind", "weights"}}))),
       kv_bytes_(f.resident_bytes.Add(With({{"kind", "kv"}}))),
       scratch_bytes_(f.resident_bytes.Add(With({{"kind", "scratch"}}))),
+      time_step_(f.step_time_model.Add(With({{"component", "step"}}))),
+      time_prefill_token_(f.step_time_model.Add(With({{"component", "prefill_token"}}))),
+      time_decode_token_(f.step_time_model.Add(With({{"component", "decode_token"}}))),
+      time_attended_token_(f.step_time_model.Add(With({{"component", "attended_token"}}))),
       prompt_computed_(f.prompt_tokens.Add(With({{"source", "computed"}}))),
       prompt_cached_(f.prompt_tokens.Add(With({{"source", "cached"}}))),
       generated_(f.generation_tokens.Add(base_)),
@@ -80,6 +84,10 @@ void VariantMetrics::OnStep(const StepStats& stats) {
   steps_[phase]->Increment();
   step_seconds_[phase]->Observe(stats.step_seconds);
   if (stats.num_sequences > 0) batch_size_.Observe(stats.num_sequences);
+  time_step_.Set(stats.time.step);
+  time_prefill_token_.Set(stats.time.prefill_token);
+  time_decode_token_.Set(stats.time.decode_token);
+  time_attended_token_.Set(stats.time.attended_token);
   seconds_prefill_.Increment(stats.charged_prefill);
   seconds_decode_.Increment(stats.charged_decode);
   seconds_wasted_.Increment(stats.wasted);

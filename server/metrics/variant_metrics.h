@@ -50,6 +50,7 @@ class VariantMetrics final : public VariantTelemetry {
   prometheus::Gauge &blocks_free_, &blocks_used_, &blocks_cached_;
   prometheus::Gauge &weights_bytes_, &kv_bytes_, &scratch_bytes_;
   std::array<prometheus::Gauge*, 5> states_;
+  prometheus::Gauge &time_step_, &time_prefill_token_, &time_decode_token_, &time_attended_token_;
   prometheus::Counter &prompt_computed_, &prompt_cached_, &generated_, &preemptions_;
   prometheus::Counter &seconds_prefill_, &seconds_decode_, &seconds_wasted_;
   prometheus::Counter *cost_compute_ = nullptr, *cost_wasted_ = nullptr, *cost_memory_ = nullptr;

@@ -91,6 +91,15 @@ TEST_P(TinyModels, CompanyChangesNothing) {
       }
     }
   }
+  // Chunks by measured time: as small as they get beside decodes, and as the clock has it.
+  for (const double seconds : {1e-9, 2e-3}) {
+    Regime regime;
+    regime.name = fmt::format("step budget {} s", seconds);
+    regime.max_step_tokens = 128;
+    regime.step_budget_seconds = seconds;
+    regime.seed = regimes.size() + 1;
+    regimes.push_back(regime);
+  }
   ExpectSameAnswers(model, requests, alone, regimes, &stats);
   EXPECT_GT(stats.preemptions, 50) << "the grid must reach preemption";
   EXPECT_GT(stats.cached_tokens, 500) << "the grid must reach the prefix cache";

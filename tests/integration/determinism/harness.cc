@@ -131,6 +131,7 @@ std::vector<Answer> RunRequests(const ModelPtr& model, const std::vector<Sequenc
   Counter counter(stats);
   SchedulerOptions options;
   options.max_sequences = regime.max_sequences;
+  options.step_budget_seconds = regime.step_budget_seconds;
   options.max_step_tokens = regime.max_step_tokens;
   options.prefix_cache = regime.prefix_cache;
   EngineCore core(*std::move(step_model), nullptr, &counter, "determinism", options);

@@ -28,6 +28,7 @@ struct Regime {
   std::string name;
   int max_sequences = 16;
   int max_step_tokens = 64;
+  double step_budget_seconds = 0;
   int num_contexts = 16;  // KV pool, in full contexts: few force preemption
   bool prefix_cache = true;
   int num_workers = 2;

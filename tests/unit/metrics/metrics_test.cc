@@ -56,6 +56,19 @@ TEST_F(MetricsTest, StepsBecomeDeviceSecondsAndCost) {
                               "variant=\"fast\"} 1\n"));
 }
 
+TEST_F(MetricsTest, TheStepTimeModelIsShownByComponent) {
+  variant_->OnStep({.time = {.step = 0.5, .prefill_token = 0.25, .decode_token = 0.125, .attended_token = 0.0625}});
+  const std::string text = telemetry_->Scrape();
+  const auto line = [](const char* component, const char* value) {
+    return std::string("bitrate_step_time_model_seconds{component=\"") + component +
+           "\",model_name=\"m\",precision=\"int4\",variant=\"fast\"} " + value + "\n";
+  };
+  EXPECT_THAT(text, HasSubstr(line("step", "0.5")));
+  EXPECT_THAT(text, HasSubstr(line("prefill_token", "0.25")));
+  EXPECT_THAT(text, HasSubstr(line("decode_token", "0.125")));
+  EXPECT_THAT(text, HasSubstr(line("attended_token", "0.0625")));
+}
+
 TEST_F(MetricsTest, MemoryCostAccruesWithTime) {
   variant_->OnLoaded({.unique_weight_bytes = 1u << 30, .kv_bytes = 1u << 30});
   clock_.now += std::chrono::seconds(1800);

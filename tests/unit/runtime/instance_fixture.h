@@ -149,7 +149,7 @@ class InstanceTest : public testing::Test {
     auto model = std::make_unique<StubModel>(shape_);
     model_ = model.get();
     model->on_forward = [this, on_step](const StepInput& input) {
-      const int step = ++forwards_ - 2;  // two warm-up steps
+      const int step = ++forwards_ - 4;  // four warm-up steps
       return step > 0 && on_step ? on_step(step, input) : OkStatus();
     };
     auto instance = ThreadedInstance::Start(std::move(model), nullptr, &pool_, &clock_, &observer_, options_);

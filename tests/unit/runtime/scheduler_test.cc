@@ -41,7 +41,7 @@ class SchedulerTest : public testing::Test {
 
   // One step: tokens computed of each sequence. Sequences that reached their end are removed.
   std::map<const Sequence*, int> Step() {
-    scheduler_->Schedule(now_, &plan_);
+    scheduler_->Schedule(now_, &plan_, time_);
     EXPECT_EQ(scheduler_->CheckInvariants(), "");
     std::map<const Sequence*, int> computed;
     for (const PlanEntry& entry : plan_.entries) {
@@ -64,6 +64,7 @@ class SchedulerTest : public testing::Test {
   std::vector<std::unique_ptr<Sequence>> sequences_;
   StepPlan plan_;
   int64_t now_ = kSecond;
+  StepTimeCoefficients time_;
 };
 
 TEST_F(SchedulerTest, PrefillIsCutToTheBudgetAndDecodesComeFirst) {
@@ -77,6 +78,86 @@ TEST_F(SchedulerTest, PrefillIsCutToTheBudgetAndDecodesComeFirst) {
   EXPECT_EQ(Step(), (Computed{{a, 1}, {b, 7}}));
   EXPECT_EQ(Step(), (Computed{{a, 1}, {b, 3}}));
   EXPECT_EQ(Step(), (Computed{{a, 1}, {b, 1}}));
+}
+
+// --- The time budget ---
+
+// Milliseconds; the numbers of a test are worked out beside it.
+StepTimeCoefficients Times(double step, double prefill_token, double decode_token, double attended_token = 0) {
+  return {step * 1e-3, prefill_token * 1e-3, decode_token * 1e-3, attended_token * 1e-3};
+}
+
+class TimeBudgetTest : public SchedulerTest {
+ protected:
+  // One sequence decodes (4 prompt tokens computed), one with `prompt` tokens has just come. Prefill tokens of the
+  // step.
+  int PrefillBesideDecodes(int num_decodes, int prompt, const SchedulerOptions& options,
+                           const StepTimeCoefficients& time) {
+    Make(options, 4096);
+    for (int i = 0; i < num_decodes; ++i) Add(4, 100);
+    Step();
+    Add(prompt, 10);
+    time_ = time;
+    Step();
+    EXPECT_EQ(plan_.num_decode_tokens, num_decodes) << "decodes come first, whatever they take";
+    return plan_.num_prefill_tokens;
+  }
+};
+
+TEST_F(TimeBudgetTest, AChunkIsWhatFitsBesideTheDecodesRoundedToTiles) {
+  struct Row {
+    double budget_ms;
+    int decodes;
+    StepTimeCoefficients time;
+    int prompt, want;
+    const char* why;
+  };
+  const Row rows[] = {
+      {40, 1, Times(4, 1, 1), 384, 31, "40 - 4 - 1 = 35 fit; 36 rows become 32"},
+      {40, 8, Times(4, 1, 1), 384, 24, "40 - 4 - 8 = 28 fit; 36 rows become 32"},
+      {160, 4, Times(4, 1, 1), 384, 124, "152 fit; 156 rows become 128"},
+      {16, 1, Times(4, 1, 1), 384, 8, "11 fit; 12 rows become 8; 7 beside the decode are less than the least chunk"},
+      {40, 1, Times(4, 1, 1), 20, 20, "all of the prompt fits: nothing is rounded"},
+      {40, 1, Times(4, 0.01, 1), 384, 255, "max_step_tokens stays the upper bound"},
+      {40, 1, Times(4, 1, 1, 1), 384, 8, "attention: n + n^2 / 2 = 30 gives 6.8, fewer than the least chunk"},
+      {400, 1, Times(4, 1, 1, 1), 384, 15, "n + n^2 / 2 = 390 gives 26.9; 27 rows become 16"},
+      {0, 1, Times(4, 1, 1), 384, 255, "no time budget"},
+      {40, 1, {}, 384, 255, "nothing is known"},
+  };
+  for (const Row& row : rows) {
+    const SchedulerOptions options{
+        .max_sequences = 16, .max_step_tokens = 256, .step_budget_seconds = row.budget_ms * 1e-3};
+    EXPECT_EQ(PrefillBesideDecodes(row.decodes, row.prompt, options, row.time), row.want) << row.why;
+  }
+}
+
+TEST_F(TimeBudgetTest, PrefillKeepsAQuarterOfAStepThatDecodesFill) {
+  const SchedulerOptions options{.max_sequences = 64, .max_step_tokens = 256, .step_budget_seconds = 0.04};
+  // Decodes take 6 + 32 x 3 = 102 ms, so 34 ms are left to prefill: 34 tokens, 66 rows, 64 with the decodes.
+  EXPECT_EQ(PrefillBesideDecodes(32, 384, options, Times(6, 1, 3)), 32);
+  // 170 + 20 = 190 ms: 63 ms are 3 tokens of 20 ms; the least chunk is 8.
+  EXPECT_EQ(PrefillBesideDecodes(1, 384, options, Times(170, 20, 20)), 8);
+}
+
+TEST_F(TimeBudgetTest, WithoutDecodesNobodyWaits) {
+  Make({.max_sequences = 4, .max_step_tokens = 256, .step_budget_seconds = 0.04}, 4096);
+  time_ = Times(4, 1, 1);
+  Sequence* a = Add(600, 10);
+  EXPECT_EQ(Step(), (Computed{{a, 256}}));
+  EXPECT_EQ(Step(), (Computed{{a, 256}}));
+  EXPECT_EQ(Step(), (Computed{{a, 88}}));
+}
+
+TEST_F(TimeBudgetTest, OneIsAdmittedWhenTheChunkHasRoomForIt) {
+  Make({.max_sequences = 4, .max_step_tokens = 256, .step_budget_seconds = 0.04}, 4096);
+  Sequence* decode = Add(4, 100);
+  Step();
+  time_ = Times(4, 1, 1);  // 31 beside one decode
+  Sequence* a = Add(40, 10);
+  Sequence* b = Add(40, 10);
+  EXPECT_EQ(Step(), (Computed{{decode, 1}, {a, 31}}));
+  EXPECT_FALSE(b->running());
+  EXPECT_EQ(Step(), (Computed{{decode, 1}, {a, 9}, {b, 22}}));
 }
 
 TEST_F(SchedulerTest, FirstComeFirstServedWithinAClass) {

@@ -12,81 +12,11 @@
 
 #include "engine/base/parallel.h"
 #include "engine/runtime/engine_core.h"
+#include "tests/unit/runtime/simulation_parts.h"
 #include "tests/unit/runtime/stub_model.h"
 
 namespace bitrate {
 namespace {
-
-// Loses one unreference: the block is never free again.
-class LeakyAllocator final : public BlockAllocator {
- public:
-  LeakyAllocator(int num_blocks, int skip) : BlockAllocator(num_blocks), skip_(skip) {}
-  bool Unreference(BlockId block) override {
-    if (count_++ == skip_ || skip_ < 0) return false;
-    return BlockAllocator::Unreference(block);
-  }
-
- private:
-  const int skip_;
-  int count_ = 0;
-};
-
-// What a client saw of one sequence.
-class RecordingSink final : public TokenSink {
- public:
-  void OnEvent(TokenEvent event) override {
-    if (finished > 0) after_end = true;
-    if (event.first_scheduled) ++admissions;
-    if (event.token_id.has_value()) tokens.push_back(*event.token_id);
-    if (!event.prompt_logprobs.empty()) {
-      ++prompt_logprob_events;
-      prompt_logprobs = std::move(event.prompt_logprobs);
-      scored_late = tokens.size() > 1;
-    }
-    if (event.finished()) {
-      ++finished;
-      last = std::move(event);
-    }
-  }
-  std::vector<int32_t> tokens;
-  std::vector<TokenLogprob> prompt_logprobs;
-  int prompt_logprob_events = 0;
-  bool scored_late = false;
-  int admissions = 0;
-  int finished = 0;
-  bool after_end = false;
-  TokenEvent last;
-};
-
-class Totals final : public InstanceObserver {
- public:
-  void OnStep(const StepStats& stats) override {
-    device += stats.device_seconds;
-    charged += stats.charged_prefill + stats.charged_decode;
-    wasted += stats.wasted;
-    const double booked = stats.charged_prefill + stats.charged_decode + stats.wasted;
-    if (std::abs(booked - stats.device_seconds) > 1e-9 * (1 + stats.device_seconds)) unbalanced = true;
-    recomputed += stats.recomputed_tokens;
-    if (stats.recomputed_tokens == 0 && stats.wasted != 0) unbalanced = true;
-  }
-  void OnGauges(const InstanceGauges&) override {}
-  void OnPreemption() override { ++preemptions; }
-  void OnPromptTokens(int computed, int cached) override { cached_tokens += cached; }
-  void OnSequenceFinished(const SequenceRecord& record) override {
-    ++ended;
-    usage_charged += record.usage.device_seconds;
-    usage_wasted += record.usage.wasted_device_seconds;
-    completion_tokens += record.usage.completion_tokens;
-  }
-  double device = 0, charged = 0, wasted = 0, usage_charged = 0, usage_wasted = 0;
-  int64_t recomputed = 0, preemptions = 0, cached_tokens = 0, ended = 0, completion_tokens = 0;
-  bool unbalanced = false;
-};
-
-struct Client {
-  SequenceSpec spec;  // with its prompt
-  std::shared_ptr<RecordingSink> sink;
-};
 
 class Simulation {
  public:
@@ -97,9 +27,11 @@ class Simulation {
   void Submit();
   SequenceSpec RandomSpec();
   void Step();
+  double StepSeconds(const StepWork& work);
   void CancelOne();
   void Deliver();
   void CheckPlan();
+  void CheckTimeBudget();
   void CheckAll();
   void CheckTenants();
   void CheckClient(const Client& client);
@@ -113,6 +45,7 @@ class Simulation {
   OpSource& ops_;
   StubModel::Shape shape_;
   SchedulerOptions options_;
+  StepTimeCoefficients machine_;  // the truth, which the engine has to learn
   Totals totals_;
   StubModel* model_ = nullptr;
   std::unique_ptr<EngineCore> core_;
@@ -120,6 +53,7 @@ class Simulation {
   TimePoint now_{std::chrono::seconds(1000)};
   std::vector<Client> clients_;
   int64_t steps_ = 0;
+  int64_t time_limited_ = 0;  // steps whose prefill the time budget cut
   int steps_without_prefill_ = 0;
   int64_t work_bound_ = 16;
   bool fail_next_ = false;
@@ -138,6 +72,13 @@ Simulation::Simulation(OpSource& ops, Plant plant) : ops_(ops) {
   options_.max_preemptions = 1 + static_cast<int>(Pick(3));
   options_.prefill_every = 2 + static_cast<int>(Pick(4));
   options_.prefix_cache = !Chance(25);
+  // From budgets that the decodes alone exceed to such that never bind.
+  if (Chance(60)) options_.step_budget_seconds = 1e-3 * (1 + Pick(20));
+  options_.min_prefill_tokens = 1 + static_cast<int>(Pick(8));
+  machine_.step = 1e-4 * (1 + Pick(20));
+  machine_.prefill_token = 1e-5 * (1 + Pick(100));
+  machine_.decode_token = 1e-5 * Pick(100);
+  machine_.attended_token = 1e-7 * Pick(20);
   auto model = std::make_unique<StubModel>(shape_);
   model_ = model.get();
   model_->on_forward = [this](const StepInput&) {
@@ -213,14 +154,20 @@ void Simulation::Step() {
   if (!core_->HasWork()) return;
   const bool planned = core_->Plan(now_);
   CheckPlan();
+  CheckTimeBudget();
   if (!planned) return Fail("there is work, and the step computes nothing");
   if (fail_next_) steps_failed_ = true;
+  const double wall = StepSeconds(core_->plan().Work());
   core_->Execute(parallel_);
   now_ += std::chrono::microseconds(100 + Pick(2000));
-  const double wall = 1e-4 * (1 + Pick(50));
   core_->Commit(wall, 2 * wall, now_);
   ++steps_;
   Deliver();
+}
+
+double Simulation::StepSeconds(const StepWork& work) {
+  const double seconds = machine_.Predict(work) * (0.9 + 0.01 * Pick(21));
+  return Chance(5) ? seconds * (2 + Pick(9)) : seconds;  // preempted
 }
 
 void Simulation::Deliver() {
@@ -259,6 +206,30 @@ void Simulation::CheckPlan() {
   if (!running.empty() && !first_advances && token_left) {
     Fail("the first in rank does not advance");
   }
+}
+
+// Both sides advance: prefill by its least chunk at least, however long the decodes take; and beside decodes it takes
+// no more time than the budget leaves, or a third of theirs (a quarter of the step).
+void Simulation::CheckTimeBudget() {
+  const StepPlan& plan = core_->plan();
+  if (plan.num_decode_tokens == 0) return;
+  int64_t pending = 0;
+  for (const Sequence* s : core_->scheduler().running()) pending += s->in_decode() ? 0 : s->num_pending();
+  const int64_t tokens_left = options_.max_step_tokens - plan.num_decode_tokens;
+  const int64_t least = std::min<int64_t>({options_.min_prefill_tokens, pending, tokens_left});
+  if (plan.num_prefill_tokens < least) Fail("prefill gets less than its least chunk beside decodes");
+  time_limited_ += plan.num_prefill_tokens < std::min(pending, tokens_left);
+  const StepTimeCoefficients& time = core_->step_time();
+  if (options_.step_budget_seconds == 0 || plan.num_prefill_tokens <= options_.min_prefill_tokens) return;
+  StepWork decodes;
+  for (const PlanEntry& entry : plan.entries) {
+    if (!entry.decode) continue;
+    ++decodes.decode_tokens;
+    decodes.attended += static_cast<double>(entry.first + 1);
+  }
+  const double taken = time.Predict(decodes);
+  const double left = std::max(options_.step_budget_seconds - taken, taken / 3);
+  if (time.prefill_token * plan.num_prefill_tokens > left + 1e-12) Fail("prefill makes decodes wait over the budget");
 }
 
 void Simulation::CheckTenants() {
@@ -350,6 +321,7 @@ std::string Simulation::Run(SimulationStats* stats) {
   if (wrong_.empty()) CheckEnd();
   if (stats != nullptr) {
     stats->steps += steps_;
+    stats->time_limited += time_limited_;
     stats->sequences += static_cast<int64_t>(clients_.size());
     stats->tokens += totals_.completion_tokens;
     stats->preemptions += totals_.preemptions;

@@ -48,6 +48,7 @@ enum class Plant { kNone, kSkipFree, kSkipEveryFree };
 
 struct SimulationStats {
   int64_t steps = 0;
+  int64_t time_limited = 0;  // whose prefill the time budget cut
   int64_t sequences = 0;
   int64_t tokens = 0;
   int64_t preemptions = 0;

@@ -198,6 +198,7 @@ TEST(Config, EverythingCanBeSet) {
       "tls: {cert_file: c, key_file: k, client_ca_file: a}\nauth: {api_key_env: KEY}\n"
       "models:\n- name: m\n  path: /m\n  reference_variant: full\n  variants:\n"
       "  - {name: full, precision: fp32, device: cpu, pool_weight: 2, max_sequences: 3, max_step_tokens: 64, "
+      "step_budget_ms: 12.5, "
       "max_queue: 5,"
       " max_queue_tokens: 100, kv_bytes: 1.5GiB, prefix_cache: false, max_context: 128, load: false}\n"
       "  - precision: int4-g64-asym\n"
@@ -215,6 +216,8 @@ TEST(Config, EverythingCanBeSet) {
   EXPECT_EQ(v.name, "full");
   EXPECT_EQ(v.kv_bytes, uint64_t{3} << 29);
   EXPECT_EQ(v.max_queue_tokens, 100);
+  EXPECT_EQ(v.step_budget_ms, 12.5);
+  EXPECT_EQ(settings->models[0].variants[1].step_budget_ms, 40);
   EXPECT_FALSE(v.prefix_cache || v.load);
   EXPECT_EQ(settings->memory_budget_bytes, 2'000'000'000u);
   EXPECT_EQ(settings->routing.rules[0].arms[0].name, "a");
