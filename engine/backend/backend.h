@@ -47,12 +47,12 @@ struct ExecContext {
 
 // What will run and why (metrics `bitrate_variant_info`, `inspect`, GetVariant).
 struct LinearInfo {
-  std::string kernel;                     // "int4-g64-w4a8/avx2", chosen for decode
-  std::string prefill_kernel;             // the same, or e.g. "onednn-bf16/avx512"
-  std::string isa;                        // "avx2"
-  double weight_bits = 0;                 // per weight, scales included
-  uint64_t bytes = 0;                     // resident
-  std::vector<std::string> refusals;      // "onednn: explicit 64-row tag is ref:any on this CPU"
+  std::string kernel;                 // "int4-g64-w4a8/avx2", chosen for decode
+  std::string prefill_kernel;         // the same, or e.g. "onednn-bf16/avx512"
+  std::string isa;                    // "avx2"
+  double weight_bits = 0;             // per weight, scales included
+  uint64_t bytes = 0;                 // resident
+  std::vector<std::string> refusals;  // "onednn: explicit 64-row tag is ref:any on this CPU"
 };
 
 // A run of packed weights as a Run walks it: num_parts parts of equal size, part p by worker w of W where
@@ -83,8 +83,8 @@ struct LinearSpec {
   std::span<const WeightMatrix> parts;  // stacked along N in this order (q|k|v, gate|up); all the same K
   std::span<const float> bias;          // [N] over all parts, or empty
   Precision precision;
-  bool is_head = false;                 // lm_head / embedding: f32, bf16, fp16 in those variants, int8 per row otherwise
-                                        // (a Q8_0 head keeps its own grid of 32)
+  bool is_head = false;  // lm_head / embedding: f32, bf16, fp16 in those variants, int8 per row otherwise
+                         // (a Q8_0 head keeps its own grid of 32)
 };
 
 // GELU in its tanh form, as "gelu_pytorch_tanh".
@@ -111,11 +111,11 @@ struct KvGeometry {
 // The flat batch of one step, as attention and KV writes see it. B sequences, M rows; row r of sequence b satisfies
 // query_start[b] <= r < query_start[b+1]; its token sits at position positions[r] and sees keys 0 .. positions[r].
 struct KvBatch {
-  std::byte* kv_base = nullptr;              // block i starts at kv_base + i * geometry.BlockBytes()
+  std::byte* kv_base = nullptr;  // block i starts at kv_base + i * geometry.BlockBytes()
   const KvGeometry* geometry = nullptr;
-  std::span<const int32_t> query_start;      // [B + 1]
-  std::span<const int32_t> positions;        // [M]
-  std::span<const int32_t> block_tables;     // [B, max_blocks] block ids; entries past a sequence's length are unread
+  std::span<const int32_t> query_start;   // [B + 1]
+  std::span<const int32_t> positions;     // [M]
+  std::span<const int32_t> block_tables;  // [B, max_blocks] block ids; entries past a sequence's length are unread
   int max_blocks = 0;
 };
 
@@ -130,9 +130,9 @@ struct AttentionSpec {
   int num_heads = 0;
   int num_kv_heads = 0;
   int head_dim = 0;
-  float scale = 0;          // usually D^-0.5
-  float softcap = 0;        // 0 = none
-  int window = 0;           // 0 = full; W: position i sees keys i-W+1 .. i
+  float scale = 0;    // usually D^-0.5
+  float softcap = 0;  // 0 = none
+  int window = 0;     // 0 = full; W: position i sees keys i-W+1 .. i
 };
 
 class Backend {
@@ -142,7 +142,8 @@ class Backend {
   virtual std::string_view isa() const = 0;   // "avx2"
 
   // Packs a weight, in parallel. Equal specs give equal PreparedKey strings, so a caller can share the result.
-  virtual StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, ExecContext& context) const = 0;
+  virtual StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec,
+                                                                  ExecContext& context) const = 0;
   virtual std::string PreparedKey(const LinearSpec& spec) const = 0;
 
   // y [M, W] = x [M, W] / rms(x) * weight [W]; y may be x.
@@ -151,8 +152,8 @@ class Backend {
   // x [M, W] += delta [M, W], then y [M, W] = RmsNorm(x). The residual stream and its norm in one pass.
   virtual void AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps, int64_t m,
                           int64_t width, float* y) const = 0;
-  // Each of `slices` neighbouring pieces of width floats in the m rows of x (row stride ldx) becomes its own RmsNorm, by
-  // one weight [width]: heads, or a whole projection as one slice.
+  // Each of `slices` neighbouring pieces of width floats in the m rows of x (row stride ldx) becomes its own RmsNorm,
+  // by one weight [width]: heads, or a whole projection as one slice.
   virtual void RmsNormSlices(ExecContext& context, float* x, int64_t ldx, const float* weight, float eps, int64_t m,
                              int64_t slices, int64_t width) const = 0;
   virtual void Add(ExecContext& context, float* x, const float* delta, int64_t count) const = 0;
@@ -161,8 +162,18 @@ class Backend {
   // y [M, I] = act(gate_up[:, :I]) * gate_up[:, I:], gate_up [M, 2I].
   virtual void GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m,
                                int64_t inter, float* y) const = 0;
-  // Rotates q and k of qkv [M, (H + 2 Hkv) * D] in place by their positions, then stores k and v, rounded to the cache's
-  // dtype, at their positions' slots of `layer`.
+  // Mixture of experts. For each row of logits [M, E]: of the softmax over all experts the k largest (ties to the lower
+  // id), ascending by id; divided by their sum if `renormalize`. ids, weights [M, k].
+  virtual void RouteExperts(ExecContext& context, const float* logits, int64_t m, int64_t experts, int64_t k,
+                            bool renormalize, int32_t* ids, float* weights) const = 0;
+  // out [rows.size(), W] = x[rows].
+  virtual void PickRows(ExecContext& context, const float* x, std::span<const int32_t> rows, int64_t width,
+                        float* out) const = 0;
+  // y [M, W]: y[r] = sum over j, ascending, of weights[r, j] * x[slots[r, j]].
+  virtual void CombineRows(ExecContext& context, const float* x, const int32_t* slots, const float* weights, int64_t m,
+                           int64_t k, int64_t width, float* y) const = 0;
+  // Rotates q and k of qkv [M, (H + 2 Hkv) * D] in place by their positions, then stores k and v, rounded to the
+  // cache's dtype, at their positions' slots of `layer`.
   virtual void RopeAndStoreKv(ExecContext& context, const AttentionSpec& spec, const RopeTable& rope, int layer,
                               const KvBatch& batch, float* qkv) const = 0;
   // out [M, H * D]: softmax(q k^T * scale) v over the cached keys as stored, q = the first H * D of each qkv row

@@ -24,6 +24,7 @@ inline constexpr uint64_t kMaxShards = 4096;
 
 // Model shapes.
 inline constexpr int64_t kMaxLayers = 1024;
+inline constexpr int64_t kMaxExperts = 1024;  // of one layer
 inline constexpr int64_t kMaxHidden = 1 << 20;
 inline constexpr int64_t kMaxVocab = 4'000'000;
 inline constexpr int64_t kMaxHeads = 4096;

@@ -7,9 +7,10 @@
 namespace bitrate {
 namespace {
 
-const Architecture* const kArchitectures[] = {&kLlamaArchitecture,  &kMistralArchitecture,    &kQwen2Architecture,
-                                              &kQwen3Architecture,  &kGraniteArchitecture,    &kOlmo2Architecture,
-                                              &kGemma2Architecture, &kGemma3TextArchitecture, &kPhi3Architecture};
+const Architecture* const kArchitectures[] = {&kLlamaArchitecture,    &kMistralArchitecture,    &kQwen2Architecture,
+                                              &kQwen3Architecture,    &kGraniteArchitecture,    &kOlmo2Architecture,
+                                              &kGemma2Architecture,   &kGemma3TextArchitecture, &kMixtralArchitecture,
+                                              &kQwen3MoeArchitecture, &kPhi3Architecture};
 
 std::string KnownNames() {
   std::string names;

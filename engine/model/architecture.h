@@ -22,6 +22,9 @@ struct LayerTensorNames {
   std::string input_norm, mlp_norm;  // pre-norms
   std::string attention_post_norm, mlp_post_norm;
   std::string q_norm, k_norm;
+  std::string router;  // [experts, hidden]
+  std::string expert;  // prefix: expert + "3." + expert_gate
+  std::string expert_gate, expert_up, expert_down;
 };
 struct ModelTensorNames {
   std::string embedding, final_norm, head;
@@ -44,6 +47,8 @@ const Architecture* FindArchitecture(std::string_view model_type);
 
 extern const Architecture kLlamaArchitecture;       // llama.cc
 extern const Architecture kMistralArchitecture;     // mistral.cc
+extern const Architecture kMixtralArchitecture;     // mistral.cc
+extern const Architecture kQwen3MoeArchitecture;    // qwen.cc
 extern const Architecture kQwen2Architecture;       // qwen.cc
 extern const Architecture kQwen3Architecture;       // qwen.cc
 extern const Architecture kGraniteArchitecture;     // granite.cc

@@ -160,6 +160,21 @@ Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::s
   return OkStatus();
 }
 
+Status ReadExperts(const nlohmann::json& config, std::initializer_list<std::string_view> count_keys,
+                   std::string_view size_key, ModelConfig& out) {
+  std::string_view count_key = *count_keys.begin();
+  for (const std::string_view key : count_keys) {
+    if (FindField(config, key) == nullptr) continue;
+    count_key = key;
+    break;
+  }
+  ASSIGN_OR_RETURN(out.num_experts, GetIntInRange(config, count_key, 1, limits::kMaxExperts));
+  ASSIGN_OR_RETURN(out.experts_per_token, GetIntInRange(config, "num_experts_per_tok", 1, out.num_experts));
+  ASSIGN_OR_RETURN(out.expert_size, GetIntInRange(config, size_key, 1, limits::kMaxHidden));
+  out.expert_layers.assign(static_cast<size_t>(out.num_layers), true);
+  return OkStatus();
+}
+
 StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback) {
   ASSIGN_OR_RETURN(const std::optional<double> value, FindFloat(config, key));
   if (!value) return fallback;

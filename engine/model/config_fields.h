@@ -42,6 +42,11 @@ Status RefuseQuantizationConfig(const nlohmann::json& config);
 // config_fields.cc lists but `applied`. Off is absent, null, false or the switch's neutral value.
 Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::string_view> applied);
 
+// Experts in every layer: their number under the first of `count_keys` that is there, num_experts_per_tok, and each
+// one's intermediate size under `size_key`.
+Status ReadExperts(const nlohmann::json& config, std::initializer_list<std::string_view> count_keys,
+                   std::string_view size_key, ModelConfig& out);
+
 // A positive, finite number of moderate size, or `fallback` where it is absent or null.
 StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback);
 

@@ -12,6 +12,11 @@ namespace bitrate {
 
 using LinearPtr = std::shared_ptr<const LinearOp>;
 
+struct Expert {
+  LinearPtr gate_up;  // [2 * expert_size, hidden]
+  LinearPtr down;     // [hidden, expert_size]
+};
+
 struct DecoderLayer {
   std::vector<float> input_norm;           // [hidden], of pre-norms
   LinearPtr qkv;                           // [(H + 2 Hkv) * D, hidden]
@@ -21,9 +26,12 @@ struct DecoderLayer {
   std::vector<float> mlp_norm;             // [hidden], of pre-norms
   LinearPtr gate_up;                       // [2 * inter, hidden]
   LinearPtr down;                          // [hidden, inter]
-  std::vector<float> mlp_post_norm;        // [hidden], of post-norms
+  LinearPtr router;                        // [experts, hidden], then gate_up and down are null
+  std::vector<Expert> experts;
+  std::vector<float> mlp_post_norm;  // [hidden], of post-norms
   AttentionSpec attention;
   bool local_rope = false;
+  bool has_experts = false;
 };
 
 struct DecoderModel::Impl {

@@ -26,6 +26,20 @@ Precision HeadPrecision(const Precision& precision) {
   return head;
 }
 
+enum class Role { kBody, kHead, kRouter };
+
+Precision PrecisionOf(Role role, const Precision& precision) {
+  switch (role) {
+    case Role::kBody:
+      return precision;
+    case Role::kHead:
+      return HeadPrecision(precision);
+    case Role::kRouter:
+      break;
+  }
+  return Precision();  // fp32
+}
+
 DType KvDType(const Precision& precision) {
   switch (precision.kind) {
     case Precision::Kind::kFp32:
@@ -59,10 +73,12 @@ class Loader {
  private:
   StatusOr<std::vector<float>> LoadVector(const std::string& name, int64_t size);
   StatusOr<std::vector<float>> LoadNorm(const std::string& name, int64_t size);
-  StatusOr<LinearPtr> LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, bool is_head = false);
+  StatusOr<LinearPtr> LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, Role role = Role::kBody);
   StatusOr<LinearPtr> Prepare(const LinearSpec& spec);
   Status LoadLayer(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadNorms(const LayerTensorNames& names, DecoderLayer& layer);
+  Status LoadMlp(const LayerTensorNames& names, DecoderLayer& layer);
+  Status LoadExperts(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadHead(const ModelTensorNames& names);
   Status RefuseUnusedTensors(const ModelTensorNames& names) const;
   void Account(const LinearOp& op, bool shared);
@@ -96,7 +112,10 @@ Loader::Loader(const Checkpoint& checkpoint, const Backend& backend, Parallel& p
       context_{&parallel, &scratch_} {}
 
 void Loader::Report() {
-  const int64_t total = 4 * config_.num_layers + (config_.tie_word_embeddings ? 1 : 2);
+  int64_t total = config_.tie_word_embeddings ? 1 : 2;
+  for (int64_t i = 0; i < config_.num_layers; ++i) {
+    total += config_.HasExperts(i) ? 3 + 2 * config_.num_experts : 4;
+  }
   ++done_;
   if (options_.progress) options_.progress(ProgressLabel(options_.precision), done_, total);
 }
@@ -133,7 +152,7 @@ StatusOr<LinearPtr> Loader::Prepare(const LinearSpec& spec) {
   return entry.op;
 }
 
-StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, bool is_head) {
+StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, Role role) {
   std::vector<WeightMatrix> parts;
   std::vector<float> bias;
   for (const Part& part : names) {
@@ -152,8 +171,8 @@ StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_
   LinearSpec spec;
   spec.parts = parts;
   spec.bias = bias;
-  spec.precision = is_head ? HeadPrecision(options_.precision) : options_.precision;
-  spec.is_head = is_head;
+  spec.precision = PrecisionOf(role, options_.precision);
+  spec.is_head = role == Role::kHead;
   StatusOr<LinearPtr> op = Prepare(spec);
   if (!op.ok()) return Annotate(op.status(), names.begin()->name);
   Report();
@@ -188,12 +207,18 @@ Status Loader::LoadNorms(const LayerTensorNames& names, DecoderLayer& layer) {
 
 Status Loader::LoadLayer(const LayerTensorNames& names, DecoderLayer& layer) {
   const ModelConfig& c = config_;
-  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim, inter = c.intermediate_size;
+  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   RETURN_IF_ERROR(LoadNorms(names, layer));
   ASSIGN_OR_RETURN(layer.qkv, c.fused_qkv ? LoadLinear({{names.qkv, q + 2 * kv}}, c.hidden_size, c.attention_bias)
                                           : LoadLinear({{names.q, q}, {names.k, kv}, {names.v, kv}}, c.hidden_size,
                                                        c.attention_bias));
   ASSIGN_OR_RETURN(layer.o, LoadLinear({{names.o, c.hidden_size}}, q, c.attention_output_bias));
+  return layer.has_experts ? LoadExperts(names, layer) : LoadMlp(names, layer);
+}
+
+Status Loader::LoadMlp(const LayerTensorNames& names, DecoderLayer& layer) {
+  const ModelConfig& c = config_;
+  const int64_t inter = c.intermediate_size;
   ASSIGN_OR_RETURN(layer.gate_up,
                    c.fused_qkv ? LoadLinear({{names.gate_up, 2 * inter}}, c.hidden_size, c.mlp_bias)
                                : LoadLinear({{names.gate, inter}, {names.up, inter}}, c.hidden_size, c.mlp_bias));
@@ -201,16 +226,32 @@ Status Loader::LoadLayer(const LayerTensorNames& names, DecoderLayer& layer) {
   return OkStatus();
 }
 
+// The router decides by small differences and is a thousandth of the weights: f32 at every precision.
+Status Loader::LoadExperts(const LayerTensorNames& names, DecoderLayer& layer) {
+  const ModelConfig& c = config_;
+  ASSIGN_OR_RETURN(layer.router, LoadLinear({{names.router, c.num_experts}}, c.hidden_size, false, Role::kRouter));
+  layer.experts.resize(static_cast<size_t>(c.num_experts));
+  for (size_t e = 0; e < layer.experts.size(); ++e) {
+    const std::string prefix = fmt::format("{}{}.", names.expert, e);
+    const std::string gate = prefix + names.expert_gate, up = prefix + names.expert_up,
+                      down = prefix + names.expert_down;
+    ASSIGN_OR_RETURN(layer.experts[e].gate_up,
+                     LoadLinear({{gate, c.expert_size}, {up, c.expert_size}}, c.hidden_size, false));
+    ASSIGN_OR_RETURN(layer.experts[e].down, LoadLinear({{down, c.hidden_size}}, c.expert_size, false));
+  }
+  return OkStatus();
+}
+
 Status Loader::LoadHead(const ModelTensorNames& names) {
   ASSIGN_OR_RETURN(out_.final_norm, LoadNorm(names.final_norm, config_.hidden_size));
   // A tied table is stored once: the lookup reads the rounded rows of the head.
   ASSIGN_OR_RETURN(out_.embedding,
-                   LoadLinear({{names.embedding, config_.vocab_size}}, config_.hidden_size, false, true));
+                   LoadLinear({{names.embedding, config_.vocab_size}}, config_.hidden_size, false, Role::kHead));
   if (config_.tie_word_embeddings) {
     out_.head = out_.embedding;
     return OkStatus();
   }
-  ASSIGN_OR_RETURN(out_.head, LoadLinear({{names.head, config_.vocab_size}}, config_.hidden_size, false, true));
+  ASSIGN_OR_RETURN(out_.head, LoadLinear({{names.head, config_.vocab_size}}, config_.hidden_size, false, Role::kHead));
   return OkStatus();
 }
 
@@ -235,6 +276,7 @@ Status Loader::Load() {
   for (int64_t i = 0; i < config_.num_layers; ++i) {
     DecoderLayer& layer = out_.layers[static_cast<size_t>(i)];
     layer.attention = MakeAttentionSpec(config_, i);
+    layer.has_experts = config_.HasExperts(i);
     layer.local_rope = config_.has_local_rope && config_.IsSliding(i);
     RETURN_IF_ERROR(LoadLayer(architecture->layer_names(i), layer));
   }

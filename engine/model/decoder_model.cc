@@ -1,5 +1,6 @@
 #include "engine/model/decoder_model.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/base/check.h"
@@ -10,16 +11,20 @@ namespace {
 
 int64_t QkvWidth(const ModelConfig& c) { return (c.num_heads + 2 * c.num_kv_heads) * c.head_dim; }
 
+int64_t WidestMlp(const ModelConfig& c) { return std::max(c.intermediate_size, c.expert_size); }
+
 // Floats of a StepWorkspace for one row, all arrays together.
 uint64_t WorkspaceFloatsPerRow(const ModelConfig& c) {
-  return static_cast<uint64_t>(4 * c.hidden_size + QkvWidth(c) + c.num_heads * c.head_dim + 3 * c.intermediate_size);
+  const int64_t experts = c.num_experts + c.experts_per_token * (c.hidden_size + 4);
+  return static_cast<uint64_t>(4 * c.hidden_size + QkvWidth(c) + c.num_heads * c.head_dim + 3 * WidestMlp(c) + experts);
 }
 
 }  // namespace
 
 uint64_t StepWorkspace::bytes() const {
   return x.bytes() + normed.bytes() + qkv.bytes() + attn.bytes() + delta.bytes() + gate_up.bytes() + act.bytes() +
-         gathered.bytes() + scratch.bytes();
+         gathered.bytes() + router.bytes() + expert_out.bytes() + expert_weights.bytes() +
+         (expert_ids.size() + slots.size() + expert_rows.capacity()) * sizeof(int32_t) + scratch.bytes();
 }
 
 DecoderModel::DecoderModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -65,9 +70,16 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
   w.qkv = floats(QkvWidth(c));
   w.attn = floats(c.num_heads * c.head_dim);
   w.delta = floats(c.hidden_size);
-  w.gate_up = floats(2 * c.intermediate_size);
-  w.act = floats(c.intermediate_size);
+  w.gate_up = floats(2 * WidestMlp(c));
+  w.act = floats(WidestMlp(c));
   w.gathered = floats(c.hidden_size);
+  if (c.num_experts == 0) return w;
+  w.router = floats(c.num_experts);
+  w.expert_out = floats(c.experts_per_token * c.hidden_size);
+  w.expert_weights = floats(c.experts_per_token);
+  w.expert_ids.resize(static_cast<size_t>(max_rows * c.experts_per_token));
+  w.slots.resize(w.expert_ids.size());
+  w.expert_rows.reserve(static_cast<size_t>(max_rows));
   return w;
 }
 
@@ -97,7 +109,11 @@ class ForwardPass {
       const DecoderLayer& layer = m_.layers[i];
       Attend(layer, static_cast<int>(i));
       JoinResidual(layer.attention_post_norm, layer.mlp_norm);
-      Mlp(layer);
+      if (layer.has_experts) {
+        Experts(layer);
+      } else {
+        Mlp(*layer.gate_up, *layer.down, Input(), rows_, w_.delta.data());
+      }
       JoinResidual(layer.mlp_post_norm, i + 1 < m_.layers.size() ? m_.layers[i + 1].input_norm : m_.final_norm);
     }
   }
@@ -128,11 +144,36 @@ class ForwardPass {
     layer.o->Run(context_, w_.attn.data(), attention_width, rows_, w_.delta.data(), hidden_);
   }
 
-  void Mlp(const DecoderLayer& layer) {
-    const int64_t inter = c_.intermediate_size;
-    layer.gate_up->Run(context_, Input(), hidden_, rows_, w_.gate_up.data(), 2 * inter);
-    backend_.GatedActivation(context_, c_.activation, w_.gate_up.data(), rows_, inter, w_.act.data());
-    layer.down->Run(context_, w_.act.data(), inter, rows_, w_.delta.data(), hidden_);
+  // y [rows, hidden] = down(act(gate(x)) * up(x)).
+  void Mlp(const LinearOp& gate_up, const LinearOp& down, const float* x, int64_t rows, float* y) {
+    const int64_t inter = down.k();
+    gate_up.Run(context_, x, hidden_, rows, w_.gate_up.data(), 2 * inter);
+    backend_.GatedActivation(context_, c_.activation, w_.gate_up.data(), rows, inter, w_.act.data());
+    down.Run(context_, w_.act.data(), inter, rows, y, hidden_);
+  }
+
+  // Rows go to their experts expert by expert, so that each reads its weights once for all of them.
+  void Experts(const DecoderLayer& layer) {
+    const int64_t k = c_.experts_per_token;
+    layer.router->Run(context_, Input(), hidden_, rows_, w_.router.data(), c_.num_experts);
+    backend_.RouteExperts(context_, w_.router.data(), rows_, c_.num_experts, k, c_.renormalize_experts,
+                          w_.expert_ids.data(), w_.expert_weights.data());
+    int32_t slot = 0;
+    for (size_t e = 0; e < layer.experts.size(); ++e) {
+      const int32_t first = slot;
+      w_.expert_rows.clear();
+      for (int64_t i = 0; i < rows_ * k; ++i) {
+        if (w_.expert_ids[static_cast<size_t>(i)] != static_cast<int32_t>(e)) continue;
+        w_.expert_rows.push_back(static_cast<int32_t>(i / k));
+        w_.slots[static_cast<size_t>(i)] = slot++;
+      }
+      if (w_.expert_rows.empty()) continue;
+      backend_.PickRows(context_, Input(), w_.expert_rows, hidden_, w_.gathered.data());
+      Mlp(*layer.experts[e].gate_up, *layer.experts[e].down, w_.gathered.data(),
+          static_cast<int64_t>(w_.expert_rows.size()), w_.expert_out.data() + first * hidden_);
+    }
+    backend_.CombineRows(context_, w_.expert_out.data(), w_.slots.data(), w_.expert_weights.data(), rows_, k, hidden_,
+                         w_.delta.data());
   }
 
   // x += delta, perhaps normed and scaled on the way; then the norm of x that comes next, if one does.

@@ -31,7 +31,13 @@ struct StepWorkspace {
   AlignedBuffer<float> delta;     // [max_rows, hidden]
   AlignedBuffer<float> gate_up;   // [max_rows, 2 * inter]
   AlignedBuffer<float> act;       // [max_rows, inter]
-  AlignedBuffer<float> gathered;  // [max_rows, hidden] rows picked for the head
+  AlignedBuffer<float> gathered;  // [max_rows, hidden] rows picked for the head or for an expert
+  // Mixture of experts: each row's experts, and what they give, grouped by expert.
+  AlignedBuffer<float> router;             // [max_rows, experts]
+  AlignedBuffer<float> expert_out;         // [max_rows * experts_per_token, hidden]
+  AlignedBuffer<float> expert_weights;     // [max_rows, experts_per_token]
+  std::vector<int32_t> expert_ids, slots;  // [max_rows, experts_per_token]
+  std::vector<int32_t> expert_rows;        // of one expert
   ScratchArena scratch;
   uint64_t bytes() const;
 };

@@ -101,6 +101,18 @@ class Estimator {
   std::map<std::string, Source> sources_;
 };
 
+uint64_t ExpertBytes(const Estimator& estimator, const ModelConfig& c, const LayerTensorNames& layer) {
+  uint64_t bytes = RoundUp(static_cast<uint64_t>(c.num_experts), kPanelRows) *
+                   RoundUp(static_cast<uint64_t>(c.hidden_size), 16) * sizeof(float);  // the router, f32
+  for (int64_t e = 0; e < c.num_experts; ++e) {
+    const std::string prefix = layer.expert + std::to_string(e) + ".";
+    bytes += estimator.Linear({{prefix + layer.expert_gate, c.expert_size}, {prefix + layer.expert_up, c.expert_size}},
+                              c.hidden_size);
+    bytes += estimator.Linear({{prefix + layer.expert_down, c.hidden_size}}, c.expert_size);
+  }
+  return bytes + kAllocationSlack;
+}
+
 }  // namespace
 
 uint64_t EstimateWeightBytes(const Checkpoint& checkpoint, const ModelConfig& c, const Precision& precision) {
@@ -108,7 +120,7 @@ uint64_t EstimateWeightBytes(const Checkpoint& checkpoint, const ModelConfig& c,
   if (architecture == nullptr) return 0;
   const Estimator estimator(checkpoint, precision);
   const ModelTensorNames names = architecture->model_names();
-  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim, inter = c.intermediate_size;
   uint64_t bytes = estimator.Linear({{names.embedding, c.vocab_size}}, c.hidden_size, true);
   if (!c.tie_word_embeddings) bytes += estimator.Linear({{names.head, c.vocab_size}}, c.hidden_size, true);
   // Norms and biases are few and f32; every bias is counted, there or not.
@@ -117,15 +129,16 @@ uint64_t EstimateWeightBytes(const Checkpoint& checkpoint, const ModelConfig& c,
   bytes += static_cast<uint64_t>(floats) * sizeof(float);
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const LayerTensorNames layer = architecture->layer_names(i);
-    if (c.fused_qkv) {
-      bytes += estimator.Linear({{layer.qkv, q + 2 * kv}}, c.hidden_size);
-      bytes += estimator.Linear({{layer.gate_up, 2 * c.intermediate_size}}, c.hidden_size);
-    } else {
-      bytes += estimator.Linear({{layer.q, q}, {layer.k, kv}, {layer.v, kv}}, c.hidden_size);
-      bytes += estimator.Linear({{layer.gate, c.intermediate_size}, {layer.up, c.intermediate_size}}, c.hidden_size);
-    }
+    bytes += c.fused_qkv ? estimator.Linear({{layer.qkv, q + 2 * kv}}, c.hidden_size)
+                         : estimator.Linear({{layer.q, q}, {layer.k, kv}, {layer.v, kv}}, c.hidden_size);
     bytes += estimator.Linear({{layer.o, c.hidden_size}}, q);
-    bytes += estimator.Linear({{layer.down, c.hidden_size}}, c.intermediate_size);
+    if (c.HasExperts(i)) {
+      bytes += ExpertBytes(estimator, c, layer);
+      continue;
+    }
+    bytes += c.fused_qkv ? estimator.Linear({{layer.gate_up, 2 * inter}}, c.hidden_size)
+                         : estimator.Linear({{layer.gate, inter}, {layer.up, inter}}, c.hidden_size);
+    bytes += estimator.Linear({{layer.down, c.hidden_size}}, inter);
   }
   return bytes;
 }

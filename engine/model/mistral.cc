@@ -1,4 +1,7 @@
-// Mistral: llama with a sliding window over every layer (transformers' MistralForCausalLM). No biases.
+// Mistral: llama with a sliding window over every layer (transformers' MistralForCausalLM). No biases. Mixtral: the
+// same with experts for an MLP (MixtralForCausalLM).
+#include <fmt/core.h>
+
 #include <nlohmann/json.hpp>
 
 #include "engine/base/json.h"
@@ -18,8 +21,32 @@ StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
   return out;
 }
 
+StatusOr<ModelConfig> MapMixtral(const nlohmann::json& config) {
+  RETURN_IF_ERROR(RefuseSwitches(config, {"sliding_window", "num_local_experts"}));
+  ModelConfig out;
+  RETURN_IF_ERROR(ReadCommon(config, out));
+  RETURN_IF_ERROR(ReadRope(config, out));
+  RETURN_IF_ERROR(ReadSlidingLayers(
+      config, [](int64_t, int64_t) { return true; }, 0, out));
+  RETURN_IF_ERROR(ReadExperts(config, {"num_local_experts"}, "intermediate_size", out));
+  return out;
+}
+
+LayerTensorNames MixtralLayerNames(int64_t layer) {
+  LayerTensorNames names = LlamaLayerNames(layer);
+  const std::string p = fmt::format("model.layers.{}.block_sparse_moe.", layer);
+  names.router = p + "gate";
+  names.expert = p + "experts.";
+  names.expert_gate = "w1";
+  names.expert_up = "w3";
+  names.expert_down = "w2";
+  return names;
+}
+
 }  // namespace
 
+const Architecture kMixtralArchitecture = {"mixtral", "MixtralForCausalLM", MapMixtral, LlamaModelNames,
+                                           MixtralLayerNames};
 const Architecture kMistralArchitecture = {"mistral", "MistralForCausalLM", MapConfig, LlamaModelNames,
                                            LlamaLayerNames};
 

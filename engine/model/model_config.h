@@ -63,13 +63,18 @@ struct ModelConfig {
   double logits_scale = 1;
   int64_t sliding_window = 0;        // of sliding layers; 0 = none
   std::vector<bool> sliding_layers;  // by layer; empty: all, if there is a window
-  int64_t rotary_dim = 0;            // of head_dim; 0 = all of it
+  // Mixture of experts, in expert_layers: each token's MLP is the weighted sum of experts_per_token of num_experts.
+  int64_t num_experts = 0, experts_per_token = 0, expert_size = 0;  // expert_size: an expert's intermediate_size
+  bool renormalize_experts = true;                                  // the chosen experts' weights sum to 1
+  std::vector<bool> expert_layers;                                  // by layer; empty: none
+  int64_t rotary_dim = 0;                                           // of head_dim; 0 = all of it
   RopeConfig rope;
   RopeConfig local_rope;  // of sliding layers, where has_local_rope
   bool has_local_rope = false;
   std::vector<int32_t> eos_ids;  // config.json, generation_config.json and GGUF eos/eot/eom, united
   int32_t bos_id = -1;
 
+  bool HasExperts(int64_t layer) const { return num_experts > 0 && expert_layers[static_cast<size_t>(layer)]; }
   bool IsSliding(int64_t layer) const {
     return sliding_window > 0 && (sliding_layers.empty() || sliding_layers[static_cast<size_t>(layer)]);
   }

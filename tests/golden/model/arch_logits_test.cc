@@ -25,6 +25,8 @@ const char* const kCases[] = {"arch/llama_tied",
                               "arch/gemma2",
                               "arch/gemma3_text",
                               "arch/phi3",
+                              "arch/mixtral",
+                              "arch/qwen3_moe",
                               "quant/gguf_f16",
                               "quant/gguf_bf16",
                               "quant/gguf_q8_0",
@@ -91,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          });
 
 TEST_P(SameBitsTest, ChunksAndWorkersChangeNothing) {
-  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "quant/gguf_q4_1"}) {
+  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "arch/qwen3_moe", "quant/gguf_q4_1"}) {
     const GoldenCase c = LoadCase(name);
     ASSERT_NE(c.checkpoint, nullptr);
     const auto length = static_cast<int64_t>(c.prompt_ids.size());

@@ -99,6 +99,20 @@ TEST(Architectures, Phi3TurnsAPartOfAHead) {
   EXPECT_EQ(five.rotary_dim, 8);
 }
 
+TEST(Architectures, Qwen3MoeMixesDenseAndExpertLayers) {
+  const ModelConfig c = Parse(Config("qwen3_moe", "Qwen3MoeForCausalLM", R"({"num_experts": 8, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32, "decoder_sparse_step": 2, "mlp_only_layers": [3], "norm_topk_prob": true})"));
+  EXPECT_EQ(c.num_experts, 8);
+  EXPECT_EQ(c.experts_per_token, 2);
+  EXPECT_EQ(c.expert_size, 32);
+  EXPECT_TRUE(c.renormalize_experts);
+  EXPECT_THAT(c.expert_layers, ElementsAre(false, true, false, false));
+  const ModelConfig mixtral =
+      Parse(Config("mixtral", "MixtralForCausalLM", R"({"num_local_experts": 4, "num_experts_per_tok": 2})"));
+  EXPECT_EQ(mixtral.expert_size, 128);
+  EXPECT_THAT(mixtral.expert_layers, ElementsAre(true, true, true, true));
+}
+
 TEST(Architectures, RefusesByName) {
   struct Case {
     const char *type, *class_name, *patch, *named;
@@ -139,6 +153,11 @@ TEST(Architectures, MalformedIsInvalidArgumentByName) {
       {"gemma2", "Gemma2ForCausalLM", R"({"query_pre_attn_scalar": "24"})", "query_pre_attn_scalar"},
       {"gemma3_text", "Gemma3ForCausalLM", R"({"sliding_window_pattern": 0})", "sliding_window_pattern"},
       {"phi3", "Phi3ForCausalLM", R"({"partial_rotary_factor": 1.5})", "partial_rotary_factor"},
+      {"mixtral", "MixtralForCausalLM", R"({"num_local_experts": 4, "num_experts_per_tok": 5})", "num_experts_per_tok"},
+      {"mixtral", "MixtralForCausalLM", R"({"num_experts_per_tok": 1})", "num_local_experts"},
+      {"qwen3_moe", "Qwen3MoeForCausalLM", R"({"num_experts": 8, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32, "mlp_only_layers": [4]})",
+       "mlp_only_layers"},
       {"phi3", "Phi3ForCausalLM", R"({"partial_rotary_factor": 0.2})", "partial_rotary_factor"},
   };
   for (const Case& c : cases) {
