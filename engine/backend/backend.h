@@ -92,7 +92,9 @@ enum class Activation : uint8_t { kSilu, kGeluTanh };
 
 // Geometry of the paged KV cache. A block holds block_tokens tokens of one sequence for all layers.
 // Within a block, layer by layer and KV head by KV head: K as [D, block_tokens], then V as [block_tokens, D], elements
-// of `dtype` (f32, bf16 or fp16). K has tokens innermost so that a dot product needs no horizontal add.
+// of `dtype` (f32, bf16, fp16, or i8). K has tokens innermost so that a dot product needs no horizontal add.
+// i8: codes -127 .. 127; behind them K's scales [block_tokens] f32, then V's: a value is code * scale, scale = max|x| /
+// 127 over the D dims of one token and head, written once with its token (DESIGN section 6).
 struct KvGeometry {
   DType dtype = DType::kF32;
   int num_layers = 0;
@@ -100,12 +102,19 @@ struct KvGeometry {
   int head_dim = 0;
   int block_tokens = 16;
 
-  size_t HeadBytes() const {  // K and V of one head, one layer, one block
-    return size_t{2} * head_dim * block_tokens * DTypeBytes(dtype);
+  size_t ElementBytes() const {  // K and V of one head, one layer, one block, without scales
+    const size_t bytes = size_t{2} * head_dim * block_tokens * DTypeBytes(dtype);
+    return has_scales() ? (bytes + 3) / 4 * 4 : bytes;
   }
+  bool has_scales() const { return dtype == DType::kI8; }
+  size_t HeadBytes() const { return ElementBytes() + (has_scales() ? size_t{2} * block_tokens * sizeof(float) : 0); }
   size_t BlockBytes() const { return HeadBytes() * num_kv_heads * num_layers; }
   size_t KOffset(int layer, int kv_head) const { return HeadBytes() * (size_t{0} + layer * num_kv_heads + kv_head); }
-  size_t VOffset(int layer, int kv_head) const { return KOffset(layer, kv_head) + HeadBytes() / 2; }
+  size_t VOffset(int layer, int kv_head) const { return KOffset(layer, kv_head) + size_t{1} * head_dim * block_tokens * DTypeBytes(dtype); }
+  size_t KScaleOffset(int layer, int kv_head) const { return KOffset(layer, kv_head) + ElementBytes(); }
+  size_t VScaleOffset(int layer, int kv_head) const {
+    return KScaleOffset(layer, kv_head) + size_t{1} * block_tokens * sizeof(float);
+  }
 };
 
 // The flat batch of one step, as attention and KV writes see it. B sequences, M rows; row r of sequence b satisfies

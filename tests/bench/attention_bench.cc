@@ -139,7 +139,7 @@ int Main(int argc, char** argv) {
   const MachineRates calibration = MeasureThreadRates();
   benchmark::AddCustomContext("read_GB/s", fmt::format("{:.1f}", calibration.dram_read * 1e-9));
   benchmark::AddCustomContext("float_peak_GFLOP/s", fmt::format("{:.1f}", calibration.float_peak * 1e-9));
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
     for (const int group : {1, 3, 4}) {
       for (const int context : {128, 512, 2048}) {
         for (const bool dram : {false, true}) Register({dtype, false, dram, group, context}, calibration, lease);

@@ -26,12 +26,15 @@ struct Workspace {
   float* state;     // the running results, laid out alike
   float* keys;      // [8, D, 16]: a chunk's keys in f32
   float* values;    // [128, D]
+  float* scales;    // [2, 128]: the factors of the keys, then of the values
 };
 
 // Where the 16-key tiles of one chunk lie (AttendArgs).
 struct KeyTiles {
   const void* k[kKvChunkTiles] = {};
   const void* v[kKvChunkTiles] = {};
+  const float* k_scales[kKvChunkTiles] = {};  // i8 only, as v_scales
+  const float* v_scales[kKvChunkTiles] = {};
   const void* next_k[kKvChunkTiles] = {};  // of the next chunk, to be fetched meanwhile
   int64_t k_stride = 0;
   bool in_cache = false;  // the paged cache, not the workspace
@@ -73,10 +76,12 @@ class AttentionCall {
         out_(out),
         shape_(MakeAttentionShape(spec)) {
     BITRATE_CHECK(spec.head_dim == geometry_.head_dim && spec.num_kv_heads == geometry_.num_kv_heads);
-    BITRATE_CHECK(geometry_.dtype == DType::kF32 || geometry_.dtype == DType::kBF16 || geometry_.dtype == DType::kF16);
     attend_ = geometry_.dtype == DType::kF32    ? ops.attend_f32
               : geometry_.dtype == DType::kBF16 ? ops.attend_bf16
-                                                : ops.attend_fp16;
+              : geometry_.dtype == DType::kF16  ? ops.attend_fp16
+              : geometry_.dtype == DType::kI8   ? ops.attend_i8
+                                                : nullptr;
+    BITRATE_CHECK(attend_ != nullptr);
   }
 
   void Run(ExecContext& context);
@@ -87,6 +92,7 @@ class AttentionCall {
   void RunChunk(const AttentionTile& tile, int chunk, bool another, const Workspace& work, float* results) const;
   void PointAtCache(const AttentionTile& tile, int chunk, KeyRange keys, bool another, KeyTiles* tiles) const;
   void CopyFromCache(const AttentionTile& tile, int chunk, KeyRange keys, const Workspace& work, KeyTiles* tiles) const;
+  void ToFloats(const std::byte* from, int64_t n, float* to) const;
   void MergeTile(const AttentionTile& tile, float* state) const;
   void MergeInto(const AttentionTile& tile, int chunk, float* results, float* state) const;
   void FinishTile(const AttentionTile& tile, float* state) const;
@@ -102,6 +108,10 @@ class AttentionCall {
   const std::byte* BlockOf(const AttentionTile& tile, int64_t token) const {
     const int64_t entry = int64_t{tile.sequence} * batch_.max_blocks + token / geometry_.block_tokens;
     return batch_.kv_base + batch_.block_tables[entry] * static_cast<int64_t>(geometry_.BlockBytes());
+  }
+  // The factor of `token` and, behind it, of those that follow in its block.
+  const float* ScalesOf(const std::byte* block, int64_t token, size_t offset) const {
+    return reinterpret_cast<const float*>(block + offset) + token % geometry_.block_tokens;
   }
 
   const VecOps& ops_;
@@ -136,6 +146,7 @@ Workspace AttentionCall::CarveWorkspace(Carver* carver) const {
   work.state = carver->Take<float>(shape_.PartialFloats(n));
   work.keys = carver->Take<float>(d * kKvChunkTokens);
   work.values = carver->Take<float>(d * kKvChunkTokens);
+  work.scales = carver->Take<float>(2 * kKvChunkTokens);
   return work;
 }
 
@@ -220,6 +231,8 @@ void AttentionCall::RunChunk(const AttentionTile& tile, int chunk, bool another,
   args.k_tiles = tiles.k;
   args.k_stride = tiles.k_stride;
   args.v_tiles = tiles.v;
+  args.k_scales = geometry_.has_scales() ? tiles.k_scales : nullptr;
+  args.v_scales = geometry_.has_scales() ? tiles.v_scales : nullptr;
   args.prefetch = tiles.in_cache;
   args.next_k_tiles = tiles.in_cache && another ? tiles.next_k : nullptr;
   args.head_dim = spec_.head_dim;
@@ -261,6 +274,9 @@ void AttentionCall::PointAtCache(const AttentionTile& tile, int chunk, KeyRange 
     tiles->k[t] = keys_at(token);
     tiles->v[t] = BlockOf(tile, token) + geometry_.VOffset(layer_, tile.kv_head) +
                   token % geometry_.block_tokens * spec_.head_dim * element_bytes;
+    if (!geometry_.has_scales()) continue;
+    tiles->k_scales[t] = ScalesOf(BlockOf(tile, token), token, geometry_.KScaleOffset(layer_, tile.kv_head));
+    tiles->v_scales[t] = ScalesOf(BlockOf(tile, token), token, geometry_.VScaleOffset(layer_, tile.kv_head));
   }
   if (!another) return;
   const int64_t last_token = batch_.positions[tile.row_end - 1];
@@ -275,18 +291,12 @@ void AttentionCall::CopyFromCache(const AttentionTile& tile, int chunk, KeyRange
                                   KeyTiles* tiles) const {
   const int head_dim = spec_.head_dim, block_tokens = geometry_.block_tokens;
   const int64_t element_bytes = static_cast<int64_t>(DTypeBytes(geometry_.dtype));
-  const auto convert = [&](const std::byte* from, int64_t n, float* to) {
-    if (geometry_.dtype == DType::kF32) {
-      std::copy_n(reinterpret_cast<const float*>(from), n, to);
-    } else {
-      const auto* half = reinterpret_cast<const uint16_t*>(from);
-      geometry_.dtype == DType::kBF16 ? ops_.from_bf16(half, n, to) : ops_.from_fp16(half, n, to);
-    }
-  };
   tiles->k_stride = kVecLanes;
   for (int t = keys.first / kVecLanes; t * kVecLanes < keys.last; ++t) {
     tiles->k[t] = work.keys + int64_t{t} * head_dim * kVecLanes;
     tiles->v[t] = work.values + int64_t{t} * head_dim * kVecLanes;
+    tiles->k_scales[t] = work.scales + t * kVecLanes;
+    tiles->v_scales[t] = work.scales + kKvChunkTokens + t * kVecLanes;
   }
   for (int key = keys.first; key < keys.last;) {  // runs inside one block and one tile
     const int64_t token = int64_t{chunk} * kKvChunkTokens + key;
@@ -296,9 +306,26 @@ void AttentionCall::CopyFromCache(const AttentionTile& tile, int chunk, KeyRange
     const std::byte* k = block + geometry_.KOffset(layer_, tile.kv_head) + slot * element_bytes;
     const std::byte* v = block + geometry_.VOffset(layer_, tile.kv_head) + slot * head_dim * element_bytes;
     float* k_out = work.keys + int64_t{key / kVecLanes} * head_dim * kVecLanes + lane;
-    for (int d = 0; d < head_dim; ++d) convert(k + d * block_tokens * element_bytes, run, k_out + d * kVecLanes);
-    convert(v, int64_t{run} * head_dim, work.values + int64_t{key} * head_dim);
+    for (int d = 0; d < head_dim; ++d) ToFloats(k + d * block_tokens * element_bytes, run, k_out + d * kVecLanes);
+    ToFloats(v, int64_t{run} * head_dim, work.values + int64_t{key} * head_dim);
+    if (geometry_.has_scales()) {
+      std::copy_n(ScalesOf(block, token, geometry_.KScaleOffset(layer_, tile.kv_head)), run, work.scales + key);
+      std::copy_n(ScalesOf(block, token, geometry_.VScaleOffset(layer_, tile.kv_head)), run,
+                  work.scales + kKvChunkTokens + key);
+    }
     key += run;
+  }
+}
+
+// n stored elements as f32, exactly; codes without their factors.
+void AttentionCall::ToFloats(const std::byte* from, int64_t n, float* to) const {
+  const auto* half = reinterpret_cast<const uint16_t*>(from);
+  if (geometry_.dtype == DType::kF32) {
+    std::copy_n(reinterpret_cast<const float*>(from), n, to);
+  } else if (geometry_.dtype == DType::kI8) {
+    ops_.from_i8(reinterpret_cast<const int8_t*>(from), n, to);
+  } else {
+    geometry_.dtype == DType::kBF16 ? ops_.from_bf16(half, n, to) : ops_.from_fp16(half, n, to);
   }
 }
 

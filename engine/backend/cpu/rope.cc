@@ -20,11 +20,22 @@ void StoreSlot(const Element* k, const Element* v, int head_dim, int block_token
               head_dim * sizeof(Element));
 }
 
-void StoreHead(const VecOps& ops, const KvGeometry& geometry, const float* k, const float* v, std::byte* k_base,
-               std::byte* v_base, int slot) {
+// k, v [D] of one token and head into slot `slot` of `block`.
+void StoreHead(const VecOps& ops, const KvGeometry& geometry, const float* k, const float* v, std::byte* block,
+               int layer, int kv_head, int slot) {
   const int head_dim = geometry.head_dim;
+  std::byte* k_base = block + geometry.KOffset(layer, kv_head);
+  std::byte* v_base = block + geometry.VOffset(layer, kv_head);
   if (geometry.dtype == DType::kF32) {
     return StoreSlot(k, v, head_dim, geometry.block_tokens, k_base, v_base, slot);
+  }
+  if (geometry.dtype == DType::kI8) {
+    int8_t k_codes[limits::kMaxHeadDim], v_codes[limits::kMaxHeadDim];
+    reinterpret_cast<float*>(block + geometry.KScaleOffset(layer, kv_head))[slot] =
+        ops.quantize_i8(k, head_dim, k_codes);
+    reinterpret_cast<float*>(block + geometry.VScaleOffset(layer, kv_head))[slot] =
+        ops.quantize_i8(v, head_dim, v_codes);
+    return StoreSlot(k_codes, v_codes, head_dim, geometry.block_tokens, k_base, v_base, slot);
   }
   uint16_t k_half[limits::kMaxHeadDim], v_half[limits::kMaxHeadDim];
   const auto round = geometry.dtype == DType::kBF16 ? ops.to_bf16 : ops.to_fp16;
@@ -42,7 +53,8 @@ void CpuRopeAndStoreKv(const VecOps& ops, ExecContext& context, const AttentionS
   const int rotated_heads = spec.num_heads + spec.num_kv_heads;
   BITRATE_CHECK(head_dim == geometry.head_dim && spec.num_kv_heads == geometry.num_kv_heads);
   BITRATE_CHECK(head_dim <= limits::kMaxHeadDim && rope.rotary_dim <= head_dim && rope.rotary_dim % 2 == 0);
-  BITRATE_CHECK(geometry.dtype == DType::kF32 || geometry.dtype == DType::kBF16 || geometry.dtype == DType::kF16);
+  BITRATE_CHECK(geometry.dtype == DType::kF32 || geometry.dtype == DType::kBF16 || geometry.dtype == DType::kF16 ||
+                geometry.dtype == DType::kI8);
   const int64_t row_width = int64_t{head_dim} * (spec.num_heads + 2 * spec.num_kv_heads);
   const auto& starts = batch.query_start;
   ForRanges(context, static_cast<int64_t>(batch.positions.size()), row_width, [&](int64_t begin, int64_t end) {
@@ -61,8 +73,7 @@ void CpuRopeAndStoreKv(const VecOps& ops, ExecContext& context, const AttentionS
       const float* k = row + int64_t{spec.num_heads} * head_dim;
       const float* v = k + int64_t{spec.num_kv_heads} * head_dim;
       for (int h = 0; h < spec.num_kv_heads; ++h) {
-        StoreHead(ops, geometry, k + int64_t{h} * head_dim, v + int64_t{h} * head_dim,
-                  base + geometry.KOffset(layer, h), base + geometry.VOffset(layer, h),
+        StoreHead(ops, geometry, k + int64_t{h} * head_dim, v + int64_t{h} * head_dim, base, layer, h,
                   position % geometry.block_tokens);
       }
     }

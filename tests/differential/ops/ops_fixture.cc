@@ -73,6 +73,13 @@ int PagedCache::TakeBlock() {
 float PagedCache::At(int block, int layer, int kv_head, int slot, int d, bool v) const {
   const std::byte* head = bytes_.data() + block * geometry_.BlockBytes() +
                           (v ? geometry_.VOffset(layer, kv_head) : geometry_.KOffset(layer, kv_head));
+  if (geometry_.dtype == DType::kI8) {
+    const auto* scales = reinterpret_cast<const float*>(
+        bytes_.data() + block * geometry_.BlockBytes() +
+        (v ? geometry_.VScaleOffset(layer, kv_head) : geometry_.KScaleOffset(layer, kv_head)));
+    const int code = static_cast<int8_t>(head[v ? slot * geometry_.head_dim + d : d * geometry_.block_tokens + slot]);
+    return static_cast<float>(code) * scales[slot];
+  }
   const size_t index =
       v ? static_cast<size_t>(slot) * geometry_.head_dim + d : static_cast<size_t>(d) * geometry_.block_tokens + slot;
   if (geometry_.dtype == DType::kF32) return reinterpret_cast<const float*>(head)[index];

@@ -1,9 +1,10 @@
 // Attention of a few query vectors over one chunk of keys, and the merge of chunks, over the 16-lane vectors.
 //
-// Order, the same for every ISA and tiling: a score is an ascending fma over dims from zero, times the scale (then the
-// softcap); the chunk's sum of exponentials has 16 partials (key % 16, ascending) added as V::ReduceAdd; an output dim
-// is an ascending fma over the visible keys from zero. Keys that a vector does not see never enter its arithmetic, so
-// what lies there (a later token, another sequence's old data) cannot matter.
+// Order, the same for every ISA and tiling: a score is an ascending fma over dims from zero, times the key's factor
+// where it has one, times the scale (then the softcap); a value's factor multiplies its weight, after the sum; the
+// chunk's sum of exponentials has 16 partials (key % 16, ascending) added as V::ReduceAdd; an output dim is an
+// ascending fma over the visible keys from zero. Keys that a vector does not see never enter its arithmetic, so what
+// lies there (a later token, another sequence's old data) cannot matter.
 #ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_ATTENTION_KERNELS_H_
 #define BITRATE_ENGINE_BACKEND_CPU_KERNELS_ATTENTION_KERNELS_H_
 
@@ -32,6 +33,13 @@ struct KvFp16 {
   using Element = uint16_t;
   static R Load(const uint16_t* p) { return R::LoadFp16(p); }
   static R LoadN(const uint16_t* p, int n) { return n >= R::kLanes ? Load(p) : R::LoadFp16N(p, n > 0 ? n : 0); }
+};
+
+template <typename R>
+struct KvI8 {
+  using Element = int8_t;
+  static R Load(const int8_t* p) { return R::LoadI8(p); }
+  static R LoadN(const int8_t* p, int n) { return n >= R::kLanes ? Load(p) : R::LoadI8N(p, n > 0 ? n : 0); }
 };
 
 // Fetches what the next phase reads: a KV head's keys of 16 tokens are a stream too short for the hardware to predict.
@@ -175,7 +183,9 @@ inline void SoftmaxChunk(const AttendArgs& args, int vector) {
   V largest = V::Set(minus_infinity);
   const int begin = first / kVecLanes * kVecLanes;
   for (int key = begin; key < last; key += kVecLanes) {
-    V s = V::Mul(V::Load(scores + key), V::Set(args.scale));
+    V s = V::Load(scores + key);
+    if (args.k_scales != nullptr) s = V::Mul(s, V::Load(args.k_scales[key / kVecLanes]));
+    s = V::Mul(s, V::Set(args.scale));
     if (args.softcap > 0) s = V::Mul(VecTanh(V::Div(s, V::Set(args.softcap))), V::Set(args.softcap));
     if (!visible(key)) s = V::KeepLanes(s, first - key, last - key, minus_infinity);
     largest = V::Max(largest, s);
@@ -187,6 +197,10 @@ inline void SoftmaxChunk(const AttendArgs& args, int vector) {
     V p = VecExpNonPositive(V::Sub(V::Load(scores + key), V::Set(max)));
     if (!visible(key)) p = V::KeepLanes(p, first - key, last - key, 0.0f);
     sum = V::Add(sum, p);
+    if (args.v_scales != nullptr) {
+      p = V::Mul(p, V::Load(args.v_scales[key / kVecLanes]));
+      if (!visible(key)) p = V::KeepLanes(p, first - key, last - key, 0.0f);
+    }
     V::Store(scores + key, p);
   }
   args.max[vector] = max;

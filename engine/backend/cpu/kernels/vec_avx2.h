@@ -22,9 +22,14 @@ struct Avx2Register {
   static Avx2Register LoadFp16(const uint16_t* p) {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
   }
+  static Avx2Register LoadI8(const int8_t* p) {
+    const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes))};
+  }
   static Avx2Register LoadN(const float* p, int n) { return Load(Copy(p, n).lane); }
   static Avx2Register LoadBf16N(const uint16_t* p, int n) { return LoadBf16(Copy(p, n).lane); }
   static Avx2Register LoadFp16N(const uint16_t* p, int n) { return LoadFp16(Copy(p, n).lane); }
+  static Avx2Register LoadI8N(const int8_t* p, int n) { return LoadI8(Copy(p, n).lane); }
   static void Store(float* p, Avx2Register a) { _mm256_storeu_ps(p, a.v); }
   static Avx2Register Fma(Avx2Register a, Avx2Register b, Avx2Register c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
@@ -74,6 +79,12 @@ struct Avx2Vec {
     for (int i = 0; i < n; ++i) lane[i] = p[i];
     return LoadFp16(lane);
   }
+  static Avx2Vec LoadI8(const int8_t* p) { return {Avx2Register::LoadI8(p).v, Avx2Register::LoadI8(p + 8).v}; }
+  static Avx2Vec LoadI8N(const int8_t* p, int n) {
+    int8_t lane[kLanes] = {};
+    for (int i = 0; i < n; ++i) lane[i] = p[i];
+    return LoadI8(lane);
+  }
   static void Store(float* p, Avx2Vec a) {
     _mm256_storeu_ps(p, a.lo);
     _mm256_storeu_ps(p + 8, a.hi);
@@ -92,6 +103,17 @@ struct Avx2Vec {
   static void StoreFp16N(uint16_t* p, Avx2Vec a, int n) {
     constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     StoreHalfN(p, _mm256_set_m128i(_mm256_cvtps_ph(a.hi, kNearest), _mm256_cvtps_ph(a.lo, kNearest)), n);
+  }
+  static void StoreI8N(int8_t* p, Avx2Vec rounded, int n) {
+    const __m256i bias = _mm256_set1_epi32(0x4b400000);
+    const __m256i lo = _mm256_sub_epi32(_mm256_castps_si256(rounded.lo), bias);
+    const __m256i hi = _mm256_sub_epi32(_mm256_castps_si256(rounded.hi), bias);
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xd8);
+    const __m128i codes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    if (n == kLanes) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), codes);
+    int8_t lane[kLanes];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lane), codes);
+    for (int i = 0; i < n; ++i) p[i] = lane[i];
   }
 
   static Avx2Vec Add(Avx2Vec a, Avx2Vec b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }

@@ -39,6 +39,8 @@ struct Avx512Vec {
   static Avx512Vec LoadFp16N(const uint16_t* p, int n) {
     return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(FirstN(n), p))};
   }
+  static Avx512Vec LoadI8(const int8_t* p) { return FromI8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static Avx512Vec LoadI8N(const int8_t* p, int n) { return FromI8(_mm_maskz_loadu_epi8(FirstN(n), p)); }
   static void Store(float* p, Avx512Vec a) { _mm512_storeu_ps(p, a.v); }
   static void StoreN(float* p, Avx512Vec a, int n) { _mm512_mask_storeu_ps(p, FirstN(n), a.v); }
   // Not vcvtneps2bf16: it flushes subnormals.
@@ -53,6 +55,9 @@ struct Avx512Vec {
   }
   static void StoreFp16N(uint16_t* p, Avx512Vec a, int n) {
     _mm256_mask_storeu_epi16(p, FirstN(n), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  static void StoreI8N(int8_t* p, Avx512Vec rounded, int n) {
+    _mm_mask_storeu_epi8(p, FirstN(n), _mm512_cvtepi32_epi8(_mm512_castps_si512(rounded.v)));
   }
 
   static Avx512Vec Add(Avx512Vec a, Avx512Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -98,6 +103,7 @@ struct Avx512Vec {
 
  private:
   static __m256 UpperHalf(__m512 a) { return _mm512_extractf32x8_ps(a, 1); }
+  static Avx512Vec FromI8(__m128i codes) { return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes))}; }
   static Avx512Vec FromBf16(__m256i bits) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
   }

@@ -90,6 +90,35 @@ void ToFp16Row(const float* x, int64_t n, uint16_t* y) {
   }
 }
 
+// codes [n] of x [n] in steps of the returned scale, max|x| / 127, to the nearest (ties to even). x that is all below
+// 1e-30 is 0. A scale of NaN, with codes of 0, stands for x that holds NaN or infinity.
+template <typename V>
+float QuantizeI8Row(const float* x, int64_t n, int8_t* codes) {
+  const V zero = V::Set(0.0f), magic = V::Set(12582912.0f);  // 1.5 * 2^23
+  V largest = zero, poison = zero;
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    const V a = LoadUpTo<V>(x + i, n - i);
+    largest = V::Max(largest, V::Max(a, V::Sub(zero, a)));
+    poison = V::Fma(a, zero, poison);
+  }
+  const bool finite = V::ReduceAdd(poison) == 0.0f;
+  const float max = V::ReduceMax(largest);
+  const bool rounds_to_zero = !finite || max < 1e-30f;
+  const V inverse = V::Set(rounds_to_zero ? 0.0f : 127.0f / max);
+  for (int64_t i = 0; i < n; i += V::kLanes) {
+    const V a = rounds_to_zero ? zero : LoadUpTo<V>(x + i, n - i);
+    V::StoreI8N(codes + i, V::Fma(a, inverse, magic), n - i >= V::kLanes ? V::kLanes : static_cast<int>(n - i));
+  }
+  return !finite ? __builtin_nanf("") : rounds_to_zero ? 0.0f : max / 127.0f;
+}
+
+template <typename V>
+void FromI8Row(const int8_t* x, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + V::kLanes <= n; i += V::kLanes) V::Store(y + i, V::LoadI8(x + i));
+  if (i < n) V::StoreN(y + i, V::LoadI8N(x + i, static_cast<int>(n - i)), static_cast<int>(n - i));
+}
+
 template <typename V>
 void FromBf16Row(const uint16_t* x, int64_t n, float* y) {
   int64_t i = 0;

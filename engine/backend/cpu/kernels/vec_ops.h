@@ -24,6 +24,9 @@ struct AttendArgs {
   int head_dim;                // D
   const void* const* k_tiles;  // [8] tile t, key i, dim d at k_tiles[t][d * k_stride + i]; null where no vector looks
   int64_t k_stride;
+  // [8] tile t, key i: the factors k_scales[t][i] of its keys and v_scales[t][i] of its values; null: none (all 1).
+  const float* const* k_scales;
+  const float* const* v_scales;
   const void* const* v_tiles;       // [8] tile t, key i, dim d at v_tiles[t][i * D + d]
   bool prefetch;                    // the values lie far away: fetch them while the keys are read
   const void* const* next_k_tiles;  // [8] keys of the chunk that comes next, to fetch meanwhile; null = none
@@ -61,10 +64,14 @@ struct VecOps {
   void (*to_fp16)(const float* x, int64_t n, uint16_t* y);
   void (*from_bf16)(const uint16_t* x, int64_t n, float* y);
   void (*from_fp16)(const uint16_t* x, int64_t n, float* y);
+  // codes [n] of x in steps of the returned scale; codes back as f32, unscaled (vec_elementwise.h).
+  float (*quantize_i8)(const float* x, int64_t n, int8_t* codes);
+  void (*from_i8)(const int8_t* codes, int64_t n, float* y);
   // By the keys' type.
   void (*attend_f32)(const AttendArgs& args);
   void (*attend_bf16)(const AttendArgs& args);
   void (*attend_fp16)(const AttendArgs& args);
+  void (*attend_i8)(const AttendArgs& args);
   // into = into merged with chunk, `into` being the earlier keys; acc [padded_dim].
   void (*merge)(const SoftmaxState& into, const SoftmaxState& chunk, int padded_dim);
   void (*finish)(const SoftmaxState& state, int head_dim, float* out);  // out [D] = acc / sum

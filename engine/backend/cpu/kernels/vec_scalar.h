@@ -6,6 +6,7 @@
 //   ReduceAdd         i + (i + 8), then + 4, + 2, + 1
 //   HalfPowers        2^(n/2) and 2^(n - n/2) of an integer n held as 1.5 * 2^23 + n
 //   AddExponent       x * 2^n of an integer n, where x and the result are normal numbers; NaN where both are NaN
+//   StoreI8N          the integers -127 .. 127 held as 1.5 * 2^23 + n
 //   Register          one hardware register of kLanes <= 16 lanes: Set, Load.., Store and Fma only
 //   LoadN / StoreN    the first n <= 16 lanes only; lanes beyond are zero
 #ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_SCALAR_H_
@@ -52,6 +53,12 @@ struct ScalarVec {
   static ScalarVec LoadFp16N(const uint16_t* p, int n) {
     return Each([&](int i) { return i < n ? ToFloat(Fp16{p[i]}) : 0.0f; });
   }
+  static ScalarVec LoadI8(const int8_t* p) {
+    return Each([&](int i) { return static_cast<float>(p[i]); });
+  }
+  static ScalarVec LoadI8N(const int8_t* p, int n) {
+    return Each([&](int i) { return i < n ? static_cast<float>(p[i]) : 0.0f; });
+  }
   static void Store(float* p, ScalarVec a) { StoreN(p, a, kLanes); }
   static void StoreN(float* p, ScalarVec a, int n) {
     for (int i = 0; i < n; ++i) p[i] = a.lane[i];
@@ -61,6 +68,9 @@ struct ScalarVec {
   }
   static void StoreFp16N(uint16_t* p, ScalarVec a, int n) {
     for (int i = 0; i < n; ++i) p[i] = ToFp16(a.lane[i]).bits;
+  }
+  static void StoreI8N(int8_t* p, ScalarVec rounded, int n) {
+    for (int i = 0; i < n; ++i) p[i] = static_cast<int8_t>(std::bit_cast<uint32_t>(rounded.lane[i]) & 0xffu);
   }
 
   static ScalarVec Add(ScalarVec a, ScalarVec b) {

@@ -26,9 +26,12 @@ inline constexpr VecOps kVecOps = {
     .to_fp16 = ToFp16Row<V>,
     .from_bf16 = FromBf16Row<V>,
     .from_fp16 = FromFp16Row<V>,
+    .quantize_i8 = QuantizeI8Row<V>,
+    .from_i8 = FromI8Row<V>,
     .attend_f32 = AttendChunk<V, KvF32<typename V::Register>>,
     .attend_bf16 = AttendChunk<V, KvBf16<typename V::Register>>,
     .attend_fp16 = AttendChunk<V, KvFp16<typename V::Register>>,
+    .attend_i8 = AttendChunk<V, KvI8<typename V::Register>>,
     .merge = MergeChunk<V>,
     .finish = FinishRow<V>,
 };
