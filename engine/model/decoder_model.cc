@@ -43,10 +43,11 @@ LinearInfo DecoderModel::head_info() const { return impl_->head->info(); }
 std::vector<PackedPlane> DecoderModel::PackedPlanes() const {
   std::vector<PackedPlane> planes;
   const auto append = [&planes](const LinearPtr& op) {
+    if (op == nullptr) return;
     for (const PackedPlane& plane : op->PackedPlanes()) planes.push_back(plane);
   };
   for (const DecoderLayer& layer : impl_->layers) {
-    for (const LinearPtr* op : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) append(*op);
+    for (const LinearPtr* op : {&layer.qkv, &layer.o, &layer.router, &layer.gate_up, &layer.down}) append(*op);
   }
   append(impl_->head);
   return planes;

@@ -76,8 +76,8 @@ class DecoderModel {
   double weight_bits() const;            // bits per weight over all linear weights, scales included
   LinearInfo linear_info() const;        // of the body's linears (the first); kernels and refusals
   LinearInfo head_info() const;
-  // What a decode step reads, in its order: every layer's qkv, o, gate_up and down, then the head. Lives as long as the
-  // model.
+  // What a decode step reads, in its order: every layer's qkv, o, gate_up and down, then the head. Experts are left
+  // out: which of them a step reads depends on its tokens. Lives as long as the model.
   std::vector<PackedPlane> PackedPlanes() const;
 
   ~DecoderModel();
