@@ -63,11 +63,14 @@ for argument in "$@"; do
   case "$argument" in -h | --help) exec python3 tests/bench/peers/compare_peers.py --help ;; esac
 done
 mkdir -p "$PEERS"
+# shellcheck disable=SC2086
+ensure_packages $BUILD_PACKAGES $TEST_PACKAGES
+fetch_onednn
 fetch_model
 install_peers
 make_files
 case " $* " in *" --shape "*) make_shape_files ;; esac
 ensure_venv   # grpcio, for the load client
-build_preset release engine_bench -DBITRATE_BENCH=ON >/dev/null
+build_preset release engine_bench -DBITRATE_TESTS=ON -DBITRATE_BENCH=ON >/dev/null
 build_preset release bitrate >/dev/null
 exec "$PYTHON" tests/bench/peers/compare_peers.py "$@"
