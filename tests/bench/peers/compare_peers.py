@@ -5,6 +5,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import time
 
@@ -230,6 +231,7 @@ def check(a, setup):
 
 def main(argv):
     a = parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: servers and workers are ended
     os.sched_setaffinity(0, a.cpus)
     prefix = "llama1b" if a.shape else "smollm2"
     setup = sides.Setup(a.threads, a.cpus, a.realtime, prefix=prefix)
