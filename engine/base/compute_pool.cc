@@ -50,6 +50,12 @@ struct ComputePool::State {
     waiter->turn.Signal();
   }
 
+  void EndReservation(ClientId client) REQUIRES(mutex) {
+    if (reserved_for != client) return;
+    reserved_for.reset();
+    GrantIfFree();
+  }
+
   // Keeps the pool for `client` when it is still further behind than everybody who waits.
   void Reserve(ClientId client, Duration lease, Duration grace) REQUIRES(mutex) {
     reserved_for.reset();
@@ -57,7 +63,7 @@ struct ComputePool::State {
     for (const Waiter* waiter : waiters) {
       if (waiter->client == client || clients.at(waiter->client).virtual_time <= mine) return;
     }
-    grace = std::min(grace, lease / 4);
+    grace = std::min(grace, lease / 2);
     if (waiters.empty() || grace <= Duration::zero()) return;
     reserved_for = client;
     reserved_until = std::chrono::steady_clock::now() + grace;
@@ -106,10 +112,12 @@ void ComputePool::Unregister(ClientId client) {
   const auto found = state_->clients.find(client);
   BITRATE_CHECK(found != state_->clients.end() && found->second.active == 0);
   state_->clients.erase(found);
-  if (state_->reserved_for == client) {
-    state_->reserved_for.reset();
-    state_->GrantIfFree();
-  }
+  state_->EndReservation(client);
+}
+
+void ComputePool::Leave(ClientId client) {
+  MutexLock lock(&state_->mutex);
+  state_->EndReservation(client);
 }
 
 ComputePool::Lease ComputePool::Acquire(ClientId client) {

@@ -4,9 +4,9 @@
 //
 // Turns: among waiting clients the one with the smallest virtual time (device-seconds used / weight) goes next; a
 // client that was idle re-enters at the virtual time of the last turn given, so it can neither hoard nor starve. A
-// client whose turn ends while it is still the furthest behind keeps the pool for up to `turn_grace` (and a quarter of
-// its lease): without that, two clients that each leave for a moment between steps would alternate whatever their
-// weights.
+// client whose turn ends while it is still the furthest behind keeps the pool until it asks again, says that it has no
+// work (Leave), or `turn_grace` (and half of its lease) has passed: without that, two clients that each leave for a
+// moment between steps would alternate whatever their weights.
 //
 // Device-seconds of a lease = its wall time x num_workers(); the pool clocks it itself, apart from any bookkeeping of
 // the instances, so that costs can be checked against it.
@@ -14,7 +14,7 @@
 // Workers: num_threads follows the process affinity mask and the cgroup CPU quota unless set. How they spin, park and
 // are pinned is worker_team.h.
 //
-// Thread rule: Register/Unregister/Acquire from any thread; a Lease is used by the thread that acquired it.
+// Thread rule: Register/Unregister/Acquire/Leave from any thread; a Lease is used by the thread that acquired it.
 #ifndef BITRATE_ENGINE_BASE_COMPUTE_POOL_H_
 #define BITRATE_ENGINE_BASE_COMPUTE_POOL_H_
 
@@ -36,8 +36,10 @@ class ComputePool {
   struct Options {
     int num_threads = 0;  // workers, the leaseholder included; 0 = usable CPUs
     bool pin_threads = true;
-    Duration turn_grace = std::chrono::microseconds(500);  // of real time; 0 = a turn always goes to who waits
-    const Clock* clock = Clock::System();                  // clocks the leases; must outlive the pool
+    // Of real time; 0 = a turn always goes to who waits. Between two steps an engine commits and plans; with gRPC and a
+    // client on the same cores that takes 0.1 to 2 ms (2 AVX2 cores).
+    Duration turn_grace = std::chrono::milliseconds(3);
+    const Clock* clock = Clock::System();  // clocks the leases; must outlive the pool
   };
   explicit ComputePool(const Options& options);
   ~ComputePool();  // no lease may be outstanding
@@ -68,6 +70,9 @@ class ComputePool {
 
   // Blocks until it is `client`'s turn.
   Lease Acquire(ClientId client);
+
+  // `client` has no work for now: what is kept for it goes to who waits. Not needed before Unregister.
+  void Leave(ClientId client);
 
   // Device-seconds of finished leases: of `client` since Register (0 when unknown), and of all clients ever. Exactly
   // the sums of what Finish returned.

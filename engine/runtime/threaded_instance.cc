@@ -190,6 +190,7 @@ void ThreadedInstance::Loop() {
     delivery_->Push(core_.TakeDeliveries());
     Publish(stepped);
     waits = !core_.HasWork() && !Over().has_value();  // a drain is over with its last sequence, not with a request
+    if (waits) pool_->Leave(client_);
   }
 }
 

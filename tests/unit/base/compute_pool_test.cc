@@ -267,5 +267,28 @@ TEST(ComputePool, AReservationThatIsNotUsedEnds) {
   EXPECT_EQ(pool.NumWaiting(), 0);
 }
 
+TEST(ComputePool, WhoLeavesGivesItsReservationUp) {
+  FakeClock clock;
+  ComputePool::Options options = Threads(1);
+  options.clock = &clock;
+  options.turn_grace = std::chrono::hours(1);
+  ComputePool pool(options);
+  const ComputePool::ClientId heavy = pool.Register("heavy", 100), light = pool.Register("light", 1);
+  {  // puts `light` behind, in virtual time ahead
+    ComputePool::Lease lease = pool.Acquire(light);
+    clock.AdvanceSeconds(100000);
+  }
+  ComputePool::Lease lease = pool.Acquire(heavy);
+  std::thread waiter([&] { pool.Acquire(light).Finish(); });
+  while (pool.NumWaiting() < 1) std::this_thread::yield();
+  clock.AdvanceSeconds(100000);
+  lease.Finish();  // kept for `heavy`
+  pool.Leave(light);
+  EXPECT_EQ(pool.NumWaiting(), 1) << "nothing is kept for light";
+  pool.Leave(heavy);
+  waiter.join();
+  EXPECT_EQ(pool.NumWaiting(), 0);
+}
+
 }  // namespace
 }  // namespace bitrate
