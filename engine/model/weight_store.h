@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "engine/backend/backend.h"
+#include "engine/base/fingerprint.h"
 #include "engine/base/mutex.h"
 #include "engine/base/status.h"
 
@@ -43,11 +44,8 @@ class WeightStore {
   std::unordered_map<std::string, std::weak_ptr<const LinearOp>> ops_ GUARDED_BY(mutex_);
 };
 
-// 128 bits over `bytes` (SplitMix64's mixer over four lanes, folded twice), hex. Not cryptographic: it tells
-// checkpoints apart, it does not defend against somebody who makes two of them collide.
-std::string Fingerprint(std::span<const std::byte> bytes);
-
-// checkpoint digest + tensor names + fingerprints of their bytes and of the bias + Backend::PreparedKey of the spec.
+// checkpoint digest + tensor names + fingerprints of their bytes (the spec's where it has them) and of the bias +
+// Backend::PreparedKey of the spec.
 std::string WeightKey(std::string_view checkpoint_digest, const LinearSpec& spec, const Backend& backend);
 
 }  // namespace bitrate
