@@ -5,6 +5,7 @@
 #include "engine/artifact/gguf_config.h"
 #include "engine/artifact/gguf_file.h"
 #include "engine/artifact/gguf_names.h"
+#include "engine/artifact/source_identity.h"
 #include "engine/artifact/tensor_table.h"
 
 namespace bitrate {
@@ -29,6 +30,10 @@ class GgufCheckpoint final : public Checkpoint {
   const std::string& chat_template_jinja() const override { return empty_; }
   const GgufMetadata* gguf_metadata() const override { return &metadata_; }
   std::string digest() const override { return table_.Digest(file_->bytes().size()); }
+  std::string source_identity(std::chrono::system_clock::time_point now) const override {
+    return SourceIdentity(digest(), {&file_, 1}, now);
+  }
+  void ReleasePages() const override { file_->ReleasePages(); }
 
   Status Load() {
     ASSIGN_OR_RETURN(GgufFile gguf, ParseGguf(file_->bytes()));

@@ -6,6 +6,7 @@
 #include "engine/artifact/checked.h"
 #include "engine/artifact/hf_folder.h"
 #include "engine/artifact/safetensors_file.h"
+#include "engine/artifact/source_identity.h"
 #include "engine/artifact/tensor_table.h"
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
@@ -37,6 +38,12 @@ class HfCheckpoint final : public Checkpoint {
   const std::string& chat_template_jinja() const override { return chat_template_jinja_; }
   const GgufMetadata* gguf_metadata() const override { return nullptr; }
   std::string digest() const override { return table_.Digest(file_bytes_); }
+  std::string source_identity(std::chrono::system_clock::time_point now) const override {
+    return SourceIdentity(digest(), files_, now);
+  }
+  void ReleasePages() const override {
+    for (const auto& file : files_) file->ReleasePages();
+  }
 
   Status Load(const HfFolder& folder);
 
@@ -53,6 +60,7 @@ class HfCheckpoint final : public Checkpoint {
   TensorTable table_;
   std::string tokenizer_json_, tokenizer_config_json_, chat_template_jinja_;
   uint64_t file_bytes_ = 0;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
 };
 
 StatusOr<json> ReadJsonObject(const HfFolder& folder, std::string_view name) {
@@ -158,6 +166,7 @@ StatusOr<std::shared_ptr<const SafetensorsFile>> HfCheckpoint::OpenShard(const H
 
 Status HfCheckpoint::AddTensors(const SafetensorsFile& file) {
   file_bytes_ += file.file_bytes();
+  files_.push_back(file.mapping());
   for (const SafetensorsTensor& tensor : file.tensors()) {
     const std::optional<QuantFormatId> format = WeightFormat(tensor.dtype);
     TensorInfo info;

@@ -33,7 +33,10 @@ class FileDescriptor {
 struct OpenedFile {
   FileDescriptor fd;
   uint64_t size;
+  FileStamp stamp;
 };
+
+int64_t Nanoseconds(const struct timespec& time) { return time.tv_sec * int64_t{1'000'000'000} + time.tv_nsec; }
 
 StatusOr<OpenedFile> OpenRegular(const std::string& path) {
   if (path.find('\0') != std::string::npos) return InvalidArgument("file path: has a NUL byte");
@@ -43,7 +46,8 @@ StatusOr<OpenedFile> OpenRegular(const std::string& path) {
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return FileError(path, "cannot stat", errno);
   if (!S_ISREG(info.st_mode)) return InvalidArgument("{}: not a regular file", path);
-  return OpenedFile{std::move(fd), static_cast<uint64_t>(info.st_size)};
+  return OpenedFile{std::move(fd), static_cast<uint64_t>(info.st_size),
+                    FileStamp{info.st_ino, Nanoseconds(info.st_mtim), Nanoseconds(info.st_ctim)}};
 }
 
 }  // namespace
@@ -54,15 +58,23 @@ StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& 
   void* data = mmap(nullptr, file.size, PROT_READ, MAP_PRIVATE, file.fd.get(), 0);
   if (data == MAP_FAILED) return FileError(path, "cannot map", errno);
   const std::span<const std::byte> bytes(static_cast<const std::byte*>(data), file.size);
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes, true));
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes, true, file.stamp));
 }
 
 std::shared_ptr<const MappedFile> MappedFile::FromBytes(std::string path, std::span<const std::byte> bytes) {
-  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(path), bytes, false));
+  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(path), bytes, false, FileStamp{}));
 }
 
 MappedFile::~MappedFile() {
   if (mapped_) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::WillRead() const {
+  if (mapped_) madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_WILLNEED);
+}
+
+void MappedFile::ReleasePages() const {
+  if (mapped_) madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
 }
 
 StatusOr<std::string> ReadTextFile(const std::string& path, uint64_t max_bytes) {

@@ -16,6 +16,12 @@
 
 namespace bitrate {
 
+// What the file system says of a file: another content has another stamp, but for changes within one tick of its clock.
+struct FileStamp {
+  uint64_t inode = 0;
+  int64_t modified_ns = 0, changed_ns = 0;  // of the content; of content or attributes. Since the epoch
+};
+
 class MappedFile {
  public:
   static StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
@@ -29,14 +35,21 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  const FileStamp& stamp() const { return stamp_; }  // when it was opened
+
+  // All of it will be read soon: the system may fetch it ahead.
+  void WillRead() const;
+  // Gives back the resident pages; the next access reads them again. Nothing for bytes that live elsewhere.
+  void ReleasePages() const;
 
  private:
-  MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped)
-      : path_(std::move(path)), bytes_(bytes), mapped_(mapped) {}
+  MappedFile(std::string path, std::span<const std::byte> bytes, bool mapped, FileStamp stamp)
+      : path_(std::move(path)), bytes_(bytes), mapped_(mapped), stamp_(stamp) {}
 
   std::string path_;
   std::span<const std::byte> bytes_;
   bool mapped_;
+  FileStamp stamp_;
 };
 
 // The whole text of a regular file of at most `max_bytes`.

@@ -6,3 +6,7 @@ bitrate_fuzzer(safetensors_fuzz
   CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/safetensors"
   SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/safetensors_fuzz.cc"
   DEPS bitrate_artifact)
+bitrate_fuzzer(cache_file_fuzz
+  CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/cache_file"
+  SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/cache_file_fuzz.cc"
+  DEPS bitrate_artifact)
