@@ -14,6 +14,7 @@ struct StepInput {
   std::vector<int32_t> query_start;   // [B + 1] rows of each sequence
   std::vector<int32_t> block_tables;  // [B, max_blocks]
   int max_blocks = 0;
+  int num_layers = 0;  // computed, from the first; 0 = all. For a warm-up: all layers take the same memory
   int num_sequences() const { return static_cast<int>(query_start.size()) - 1; }
   int num_rows() const { return static_cast<int>(token_ids.size()); }
 };

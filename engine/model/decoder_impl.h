@@ -47,6 +47,7 @@ struct DecoderModel::Impl {
   std::vector<float> final_norm;
   uint64_t weight_bytes = 0;
   uint64_t unique_weight_bytes = 0;
+  uint64_t mapped_weight_bytes = 0;
   double weight_bits = 0;
 };
 

@@ -36,6 +36,7 @@ int64_t DecoderModel::max_context() const { return impl_->max_context; }
 KvGeometry DecoderModel::MakeKvGeometry() const { return impl_->kv; }
 uint64_t DecoderModel::weight_bytes() const { return impl_->weight_bytes; }
 uint64_t DecoderModel::unique_weight_bytes() const { return impl_->unique_weight_bytes; }
+uint64_t DecoderModel::mapped_weight_bytes() const { return impl_->mapped_weight_bytes; }
 double DecoderModel::weight_bits() const { return impl_->weight_bits; }
 LinearInfo DecoderModel::linear_info() const { return impl_->layers.front().qkv->info(); }
 LinearInfo DecoderModel::head_info() const { return impl_->head->info(); }
@@ -106,7 +107,8 @@ class ForwardPass {
       backend_.RmsNorm(context_, w_.x.data(), m_.layers.front().input_norm.data(), Eps(), rows_, hidden_,
                        w_.normed.data());
     }
-    for (size_t i = 0; i < m_.layers.size(); ++i) {
+    const size_t wanted = input_.num_layers > 0 ? static_cast<size_t>(input_.num_layers) : m_.layers.size();
+    for (size_t i = 0; i < std::min(wanted, m_.layers.size()); ++i) {
       const DecoderLayer& layer = m_.layers[i];
       Attend(layer, static_cast<int>(i));
       JoinResidual(layer.attention_post_norm, layer.mlp_norm);

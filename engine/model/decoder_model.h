@@ -19,7 +19,8 @@
 
 namespace bitrate {
 
-class WeightStore;  // engine/model/weight_store.h: shares equal prepared tensors between the variants of a model
+class SourceFingerprints;  // engine/model/source_fingerprints.h: tells equal tensors without reading them again
+class WeightStore;         // engine/model/weight_store.h: shares equal prepared tensors between the variants of a model
 
 // Activations of one step for up to max_rows rows. Allocated once.
 struct StepWorkspace {
@@ -50,6 +51,9 @@ class DecoderModel {
     Precision precision;
     int64_t max_context = 0;  // 0 = config.max_positions
     ProgressFn progress;
+    // Of this checkpoint; outlives the call. Null: every tensor is read for its fingerprint, and the backend's cache of
+    // packed weights is left alone.
+    SourceFingerprints* fingerprints = nullptr;
   };
   // FAILED_PRECONDITION for an unsupported switch, INVALID_ARGUMENT / NOT_FOUND naming tensor, got and wanted shape.
   // `store` may be null (nothing shared). `checkpoint` may be closed afterwards; `backend` outlives the model.
@@ -73,6 +77,7 @@ class DecoderModel {
 
   uint64_t weight_bytes() const;         // resident packed bytes, shared tensors counted in full
   uint64_t unique_weight_bytes() const;  // those not shared with a variant that was loaded earlier
+  uint64_t mapped_weight_bytes() const;  // of unique_weight_bytes: pages of mapped files, not private memory
   double weight_bits() const;            // bits per weight over all linear weights, scales included
   LinearInfo linear_info() const;        // of the body's linears (the first); kernels and refusals
   LinearInfo head_info() const;

@@ -145,7 +145,11 @@ Status ModelRunner::WarmUp(Parallel& parallel, int num_rows) {
   for (int b = 0; b < num_blocks; ++b) input_.block_tables[b] = b;
   input_.query_start = {0, num_rows};
   input_.max_blocks = num_blocks;
+  // A wide step takes the memory of all wide steps already in its first layer; the rest of it would be most of the time
+  // of a start. One row runs through everything.
+  input_.num_layers = num_rows > 1 ? 1 : 0;
   RETURN_IF_ERROR(model_->Forward(parallel, input_));
+  input_.num_layers = 0;
   slice_.assign(1, num_rows - 1);
   return model_->Logits(parallel, slice_, logits_.data());
 }
