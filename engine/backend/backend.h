@@ -26,6 +26,8 @@
 
 namespace bitrate {
 
+class TensorCache;  // engine/artifact/tensor_cache.h
+
 // Scratch memory of one engine thread. Reserve returns 64-byte-aligned bytes, valid until the next Reserve; it grows
 // on first use of a size and is allocation-free afterwards. An operator calls Reserve at most once a Run.
 class ScratchArena {
@@ -52,6 +54,7 @@ struct LinearInfo {
   std::string isa;                    // "avx2"
   double weight_bits = 0;             // per weight, scales included
   uint64_t bytes = 0;                 // resident
+  uint64_t mapped_bytes = 0;          // of them pages of a mapped file, which processes may share
   std::vector<std::string> refusals;  // "onednn: explicit 64-row tag is ref:any on this CPU"
 };
 
@@ -85,6 +88,9 @@ struct LinearSpec {
   Precision precision;
   bool is_head = false;  // lm_head / embedding: f32, bf16, fp16 in those variants, int8 per row otherwise
                          // (a Q8_0 head keeps its own grid of 32)
+  // [parts] of their bytes, or empty. With them the backend may take the packed form from its cache, and parts may come
+  // without data: NOT_FOUND then says that it is not there.
+  std::span<const std::string> fingerprints = {};
 };
 
 // GELU in its tanh form, as "gelu_pytorch_tanh".
@@ -193,7 +199,9 @@ class Backend {
 
 // Options that a config or an environment variable sets.
 struct CpuBackendOptions {
-  bool force_reference = false;  // scalar reference kernels only
+  bool force_reference = false;              // scalar reference kernels only
+  std::shared_ptr<TensorCache> packed_cache = nullptr;  // packed weights of earlier starts; null: none
+  bool huge_pages = false;                   // weights from the cache are copied into 2 MiB pages
 };
 // Fails only for a bad BITRATE_ISA.
 StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options = {});

@@ -1,11 +1,13 @@
 // DecoderModel::Load: tensors of a checkpoint, checked against the config and prepared by the backend.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 
 #include "engine/model/architecture.h"
 #include "engine/model/decoder_impl.h"
+#include "engine/model/source_fingerprints.h"
 #include "engine/model/weight_store.h"
 
 namespace bitrate {
@@ -74,7 +76,8 @@ class Loader {
   StatusOr<std::vector<float>> LoadVector(const std::string& name, int64_t size);
   StatusOr<std::vector<float>> LoadNorm(const std::string& name, int64_t size);
   StatusOr<LinearPtr> LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, Role role = Role::kBody);
-  StatusOr<LinearPtr> Prepare(const LinearSpec& spec);
+  StatusOr<WeightMatrix> Describe(const std::string& name) const;
+  StatusOr<LinearPtr> Prepare(LinearSpec spec, std::vector<WeightMatrix>& parts);
   Status LoadLayer(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadNorms(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadMlp(const LayerTensorNames& names, DecoderLayer& layer);
@@ -94,6 +97,7 @@ class Loader {
   ScratchArena scratch_;
   ExecContext context_;
   std::set<std::string, std::less<>> used_;
+  std::map<std::string_view, const TensorInfo*> infos_;  // by canonical name
   double total_bits_ = 0, total_weights_ = 0;
   int64_t done_ = 0;
 };
@@ -109,7 +113,9 @@ Loader::Loader(const Checkpoint& checkpoint, const Backend& backend, Parallel& p
       out_(out),
       config_(out.config),
       digest_(checkpoint.digest()),
-      context_{&parallel, &scratch_} {}
+      context_{&parallel, &scratch_} {
+  for (const TensorInfo& info : checkpoint.tensors()) infos_.emplace(info.canonical_name, &info);
+}
 
 void Loader::Report() {
   int64_t total = config_.tie_word_embeddings ? 1 : 2;
@@ -126,7 +132,9 @@ void Loader::Account(const LinearOp& op, bool shared) {
   total_bits_ += info.weight_bits * weights;
   total_weights_ += weights;
   out_.weight_bytes += info.bytes;
-  if (!shared) out_.unique_weight_bytes += info.bytes;
+  if (shared) return;
+  out_.unique_weight_bytes += info.bytes;
+  out_.mapped_weight_bytes += info.mapped_bytes;
 }
 
 StatusOr<std::vector<float>> Loader::LoadVector(const std::string& name, int64_t size) {
@@ -140,8 +148,33 @@ StatusOr<std::vector<float>> Loader::LoadVector(const std::string& name, int64_t
   return values;
 }
 
-StatusOr<LinearPtr> Loader::Prepare(const LinearSpec& spec) {
-  const auto prepare = [&] { return backend_.PrepareLinear(spec, context_); };
+// A matrix without its bytes where they may not be needed: its fingerprint is known, so the packed form may be in the
+// backend's cache.
+StatusOr<WeightMatrix> Loader::Describe(const std::string& name) const {
+  const auto it = infos_.find(name);
+  const bool known = options_.fingerprints != nullptr && options_.fingerprints->Find(name).has_value();
+  if (!known || it == infos_.end() || !it->second->is_weight || it->second->shape.size() != 2) {
+    return checkpoint_.Matrix(name);
+  }
+  WeightMatrix matrix;
+  matrix.name = name;
+  matrix.format = it->second->format;
+  matrix.n = it->second->shape[0];
+  matrix.k = it->second->shape[1];
+  return matrix;
+}
+
+// `parts` get their bytes when the backend turns out to need them.
+StatusOr<LinearPtr> Loader::Prepare(LinearSpec spec, std::vector<WeightMatrix>& parts) {
+  spec.parts = parts;
+  const auto prepare = [&]() -> StatusOr<LinearPtr> {
+    StatusOr<LinearPtr> op = backend_.PrepareLinear(spec, context_);
+    if (op.ok() || op.status().code() != StatusCode::kNotFound || spec.fingerprints.empty()) return op;
+    for (WeightMatrix& part : parts) {
+      ASSIGN_OR_RETURN(part, checkpoint_.Matrix(part.name));
+    }
+    return backend_.PrepareLinear(spec, context_);
+  };
   if (store_ == nullptr) {
     ASSIGN_OR_RETURN(LinearPtr op, prepare());
     Account(*op, false);
@@ -154,26 +187,28 @@ StatusOr<LinearPtr> Loader::Prepare(const LinearSpec& spec) {
 
 StatusOr<LinearPtr> Loader::LoadLinear(std::initializer_list<Part> names, int64_t k, bool has_bias, Role role) {
   std::vector<WeightMatrix> parts;
+  std::vector<std::string> fingerprints;
   std::vector<float> bias;
   for (const Part& part : names) {
     const std::string weight_name = part.name + ".weight";
-    ASSIGN_OR_RETURN(WeightMatrix matrix, checkpoint_.Matrix(weight_name));
+    ASSIGN_OR_RETURN(WeightMatrix matrix, Describe(weight_name));
     if (matrix.n != part.n || matrix.k != k) {
       return InvalidArgument("tensor {}: got shape [{}, {}], wanted [{}, {}]", weight_name, matrix.n, matrix.k, part.n,
                              k);
     }
     used_.insert(weight_name);
+    if (options_.fingerprints != nullptr) fingerprints.push_back(options_.fingerprints->Of(matrix));
     parts.push_back(std::move(matrix));
     if (!has_bias) continue;
     ASSIGN_OR_RETURN(const std::vector<float> values, LoadVector(part.name + ".bias", part.n));
     bias.insert(bias.end(), values.begin(), values.end());
   }
   LinearSpec spec;
-  spec.parts = parts;
+  spec.fingerprints = fingerprints;
   spec.bias = bias;
   spec.precision = PrecisionOf(role, options_.precision);
   spec.is_head = role == Role::kHead;
-  StatusOr<LinearPtr> op = Prepare(spec);
+  StatusOr<LinearPtr> op = Prepare(spec, parts);
   if (!op.ok()) return Annotate(op.status(), names.begin()->name);
   Report();
   return op;

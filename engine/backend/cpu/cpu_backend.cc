@@ -2,7 +2,9 @@
 
 #include "engine/backend/cpu/attention.h"
 #include "engine/backend/cpu/linear.h"
+#include "engine/backend/cpu/onednn_gemm.h"
 #include "engine/backend/cpu/ops_rows.h"
+#include "engine/backend/cpu/packed_store.h"
 #include "engine/backend/cpu/rope.h"
 #include "engine/base/check.h"
 
@@ -20,12 +22,18 @@ const VecOps& VecOpsFor(Isa isa) {
   return ScalarVecOps();
 }
 
-CpuBackend::CpuBackend(Isa isa, bool force_reference)
-    : isa_(force_reference ? Isa::kScalar : isa), force_reference_(force_reference), ops_(VecOpsFor(isa_)) {}
+CpuBackend::CpuBackend(Isa isa, bool force_reference, std::shared_ptr<TensorCache> cache, bool huge_pages)
+    : isa_(force_reference ? Isa::kScalar : isa),
+      force_reference_(force_reference),
+      ops_(VecOpsFor(isa_)),
+      store_(std::make_unique<linear::PackedStore>(std::move(cache), huge_pages)),
+      probes_(std::make_unique<linear::PrefillProbes>()) {}
+
+CpuBackend::~CpuBackend() = default;
 
 StatusOr<std::shared_ptr<const LinearOp>> CpuBackend::PrepareLinear(const LinearSpec& spec,
                                                                     ExecContext& context) const {
-  return PrepareCpuLinear(spec, isa_, force_reference_, context);
+  return PrepareCpuLinear(spec, isa_, force_reference_, context, store_.get(), probes_.get());
 }
 
 std::string CpuBackend::PreparedKey(const LinearSpec& spec) const { return CpuLinearKey(spec, isa_, force_reference_); }
@@ -96,7 +104,7 @@ void CpuBackend::Attention(ExecContext& context, const AttentionSpec& spec, int 
 
 StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options) {
   ASSIGN_OR_RETURN(const Isa isa, SelectIsa());
-  return std::make_unique<CpuBackend>(isa, options.force_reference);
+  return std::make_unique<CpuBackend>(isa, options.force_reference, options.packed_cache, options.huge_pages);
 }
 
 }  // namespace bitrate

@@ -9,10 +9,17 @@
 
 namespace bitrate {
 
+namespace linear {
+class PackedStore;    // packed_store.h
+class PrefillProbes;  // onednn_gemm.h
+}  // namespace linear
+
 class CpuBackend final : public Backend {
  public:
   // `isa` must be one that this CPU runs. force_reference: scalar kernels whatever `isa` says.
-  CpuBackend(Isa isa, bool force_reference);
+  // With a cache, packed weights are looked for there first; huge_pages copies what is found into 2 MiB pages.
+  CpuBackend(Isa isa, bool force_reference, std::shared_ptr<TensorCache> cache = nullptr, bool huge_pages = false);
+  ~CpuBackend() override;
 
   std::string_view name() const override { return "cpu"; }
   std::string_view isa() const override { return IsaName(isa_); }
@@ -44,6 +51,8 @@ class CpuBackend final : public Backend {
   Isa isa_;
   bool force_reference_;
   const VecOps& ops_;
+  const std::unique_ptr<linear::PackedStore> store_;
+  const std::unique_ptr<linear::PrefillProbes> probes_;
 };
 
 }  // namespace bitrate

@@ -1,10 +1,9 @@
 #include "engine/backend/cpu/linear.h"
 
-#include <new>
-
 #include "engine/backend/cpu/linear_op.h"
 #include "engine/backend/cpu/linear_select.h"
 #include "engine/backend/cpu/onednn_linear.h"
+#include "engine/backend/cpu/packed_store.h"
 
 namespace bitrate {
 namespace linear {
@@ -26,17 +25,11 @@ constexpr Candidate kCandidates[] = {
 constexpr int64_t kMaxTokenGroupK = (int64_t{1} << 31) / (127 * 127);
 
 // One operator for parts of one scheme.
-StatusOr<std::shared_ptr<const LinearOp>> PrepareGroup(std::span<const WeightMatrix> parts, std::span<const float> bias,
-                                                       const Scheme& scheme, Choice choice, ExecContext& context) {
-  std::shared_ptr<const PackedWeights> packed;
-  try {
-    packed = std::make_shared<const PackedWeights>(PackedWeights::Pack(parts, scheme, *context.parallel));
-  } catch (const std::bad_alloc&) {
-    return ResourceExhausted("linear {}: no memory to pack it as {}", parts.front().name, scheme.Name());
-  }
+std::shared_ptr<const LinearOp> MakeOp(std::shared_ptr<const PackedWeights> packed, std::span<const float> bias,
+                                       Choice choice) {
   std::shared_ptr<const PrefillGemm> prefill;
   if (choice.prefill_isa.has_value()) {
-    auto gemm = MakeOnednnGemm(packed, *choice.kernels, *choice.prefill_isa);
+    auto gemm = MakeOnednnGemm(packed, *choice.kernels, *choice.prefill_isa, false, choice.probes);
     if (gemm.ok()) {
       prefill = *std::move(gemm);
     } else {
@@ -44,8 +37,27 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareGroup(std::span<const WeightMat
     }
   }
   auto own = std::make_shared<const PanelLinear>(std::move(packed), bias, *choice.kernels, std::move(choice.refusals));
-  if (prefill == nullptr) return std::shared_ptr<const LinearOp>(std::move(own));
-  return std::shared_ptr<const LinearOp>(std::make_shared<const PrefillLinear>(std::move(own), std::move(prefill)));
+  if (prefill == nullptr) return own;
+  return std::make_shared<const PrefillLinear>(std::move(own), std::move(prefill));
+}
+
+// A part may come without data where its fingerprint stands for it.
+Status ValidatePart(const WeightMatrix& part, int64_t k, std::string_view first, bool has_fingerprint) {
+  if (part.k != k) {
+    return InvalidArgument("linear {}: K is {}, but {} stacked with it has {}", part.name, part.k, first, k);
+  }
+  const QuantFormat& format = GetQuantFormat(part.format);
+  if (part.n <= 0 || part.k <= 0 || part.k % format.block_elements != 0) {
+    return InvalidArgument("linear {}: shape [{}, {}] is not whole {} blocks of {} weights", part.name, part.n, part.k,
+                           format.name, format.block_elements);
+  }
+  if (has_fingerprint && part.data.data() == nullptr) return OkStatus();
+  const int64_t row_bytes = RowBytes(part.format, part.k);
+  const int64_t have = static_cast<int64_t>(part.data.size());
+  if (have % row_bytes != 0 || have / row_bytes != part.n) {
+    return InvalidArgument("linear {}: {} bytes given, want {} rows of {} bytes", part.name, have, part.n, row_bytes);
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -73,22 +85,13 @@ Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference) {
 Status ValidateSpec(const LinearSpec& spec) {
   if (spec.parts.empty()) return InvalidArgument("linear: no weight matrix given");
   const WeightMatrix& first = spec.parts.front();
+  if (!spec.fingerprints.empty() && spec.fingerprints.size() != spec.parts.size()) {
+    return InvalidArgument("linear {}: {} fingerprints for {} parts", first.name, spec.fingerprints.size(),
+                           spec.parts.size());
+  }
   int64_t n = 0;
   for (const WeightMatrix& part : spec.parts) {
-    if (part.k != first.k) {
-      return InvalidArgument("linear {}: K is {}, but {} stacked with it has {}", part.name, part.k, first.name,
-                             first.k);
-    }
-    const QuantFormat& format = GetQuantFormat(part.format);
-    if (part.n <= 0 || part.k <= 0 || part.k % format.block_elements != 0) {
-      return InvalidArgument("linear {}: shape [{}, {}] is not whole {} blocks of {} weights", part.name, part.n,
-                             part.k, format.name, format.block_elements);
-    }
-    const int64_t row_bytes = RowBytes(part.format, part.k);
-    const int64_t have = static_cast<int64_t>(part.data.size());
-    if (have % row_bytes != 0 || have / row_bytes != part.n) {
-      return InvalidArgument("linear {}: {} bytes given, want {} rows of {} bytes", part.name, have, part.n, row_bytes);
-    }
+    RETURN_IF_ERROR(ValidatePart(part, first.k, first.name, !spec.fingerprints.empty()));
     n += part.n;
   }
   if (!spec.bias.empty() && static_cast<int64_t>(spec.bias.size()) != n) {
@@ -102,8 +105,10 @@ Status ValidateSpec(const LinearSpec& spec) {
 }
 
 StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, KernelChooser choose,
-                                                        ExecContext& context) {
+                                                        ExecContext& context, PackedStore* store) {
   RETURN_IF_ERROR(ValidateSpec(spec));
+  PackedStore own_store;
+  if (store == nullptr) store = &own_store;
   std::vector<std::shared_ptr<const LinearOp>> ops;
   int64_t row = 0;
   for (size_t begin = 0, end = 0; begin < spec.parts.size(); begin = end) {
@@ -113,10 +118,12 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, 
       rows += spec.parts[end++].n;
     }
     const auto parts = spec.parts.subspan(begin, end - begin);
+    const auto fingerprints =
+        spec.fingerprints.empty() ? spec.fingerprints : spec.fingerprints.subspan(begin, end - begin);
     const auto bias =
         spec.bias.empty() ? spec.bias : spec.bias.subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
-    ASSIGN_OR_RETURN(auto op, PrepareGroup(parts, bias, scheme, choose(scheme), context));
-    ops.push_back(std::move(op));
+    ASSIGN_OR_RETURN(auto packed, store->Get(parts, fingerprints, scheme, *context.parallel));
+    ops.push_back(MakeOp(std::move(packed), bias, choose(scheme)));
     row += rows;
   }
   if (ops.size() == 1) return ops.front();
@@ -126,9 +133,14 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, 
 }  // namespace linear
 
 StatusOr<std::shared_ptr<const LinearOp>> PrepareCpuLinear(const LinearSpec& spec, Isa isa, bool force_reference,
-                                                           ExecContext& context) {
-  return linear::PrepareLinear(
-      spec, [&](const linear::Scheme& scheme) { return linear::ChooseKernels(scheme, isa, force_reference); }, context);
+                                                           ExecContext& context, linear::PackedStore* store,
+                                                           linear::PrefillProbes* probes) {
+  const auto choose = [&](const linear::Scheme& scheme) {
+    linear::Choice choice = linear::ChooseKernels(scheme, isa, force_reference);
+    choice.probes = probes;
+    return choice;
+  };
+  return linear::PrepareLinear(spec, choose, context, store);
 }
 
 std::string CpuLinearKey(const LinearSpec& spec, Isa isa, bool force_reference) {

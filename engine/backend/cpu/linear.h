@@ -20,10 +20,17 @@
 
 namespace bitrate {
 
+namespace linear {
+class PackedStore;    // packed_store.h
+class PrefillProbes;  // onednn_gemm.h
+}  // namespace linear
+
 // Packs `spec` with the workers of `context`, 64 rows at a time (the f32 matrix is never held whole). Uses kernels of
-// `isa` or, with force_reference, the scalar reference only. `spec` is not needed afterwards.
+// `isa` or, with force_reference, the scalar reference only. `spec` is not needed afterwards. `store`, where the packed
+// bytes live, may be null: memory of the operator's own, and no cache. So may `probes`: oneDNN is compared anew.
 StatusOr<std::shared_ptr<const LinearOp>> PrepareCpuLinear(const LinearSpec& spec, Isa isa, bool force_reference,
-                                                           ExecContext& context);
+                                                           ExecContext& context, linear::PackedStore* store = nullptr,
+                                                           linear::PrefillProbes* probes = nullptr);
 
 // Equal specs (the same matrices in memory, precision, bias, ISA) give equal keys.
 std::string CpuLinearKey(const LinearSpec& spec, Isa isa, bool force_reference);

@@ -166,6 +166,7 @@ LinearInfo PanelLinear::info() const {
   info.isa = kernels_.isa;
   info.weight_bits = weights_->scheme().WeightBits(k());
   info.bytes = weights_->bytes() + bias_.size() * sizeof(float);
+  info.mapped_bytes = weights_->mapped() ? weights_->bytes() : 0;
   info.refusals = refusals_;
   return info;
 }
@@ -205,11 +206,12 @@ std::vector<PackedPlane> CompositeLinear::PackedPlanes() const {
 LinearInfo CompositeLinear::info() const {
   LinearInfo total = parts_.front()->info();
   double bits = 0;
-  total.bytes = 0;
+  total.bytes = total.mapped_bytes = 0;
   for (size_t i = 0; i < parts_.size(); ++i) {
     const LinearInfo info = parts_[i]->info();
     bits += info.weight_bits * static_cast<double>(parts_[i]->n());
     total.bytes += info.bytes;
+    total.mapped_bytes += info.mapped_bytes;
     if (i == 0) continue;
     total.kernel += "+" + info.kernel;
     total.prefill_kernel += "+" + info.prefill_kernel;

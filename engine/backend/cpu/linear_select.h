@@ -14,22 +14,27 @@
 
 namespace bitrate::linear {
 
+class PackedStore;    // packed_store.h
+class PrefillProbes;  // onednn_gemm.h
+
 // The kernels chosen for a scheme and the reasons of the faster candidates that refused. oneDNN may take many rows of x
 // if prefill_isa is set.
 struct Choice {
   const LinearKernels* kernels = nullptr;
   std::vector<std::string> refusals;
   std::optional<Isa> prefill_isa = std::nullopt;
+  PrefillProbes* probes = nullptr;  // what is known of oneDNN here; may be null
 };
 Choice ChooseKernels(const Scheme& scheme, Isa isa, bool force_reference);
 
 // Checks that the parts fit together and that no size overflows what kernels index.
 Status ValidateSpec(const LinearSpec& spec);
 
-// PrepareCpuLinear with the kernels given: tests run the tables of other ISAs (emulated) through it.
+// PrepareCpuLinear with the kernels given: tests run the tables of other ISAs (emulated) through it. `store` may be
+// null: nothing is cached.
 using KernelChooser = absl::FunctionRef<Choice(const Scheme&)>;
 StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, KernelChooser choose,
-                                                        ExecContext& context);
+                                                        ExecContext& context, PackedStore* store = nullptr);
 
 }  // namespace bitrate::linear
 

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "engine/base/aligned_buffer.h"
 #include "engine/base/half.h"
 
 // libgomp's, declared here so that no compiler flag and no omp.h is needed.
@@ -60,6 +61,7 @@ class OnednnGemm final : public PrefillGemm {
   std::optional<std::string> Create();
   std::optional<std::string> Probe() const;
 
+  int64_t k() const { return weights_->k(); }
   std::string name() const override { return form_.name; }
   int64_t RowBytes() const override {
     return weights_->k() * (form_.source == Source::kF32 ? 4 : form_.source == Source::kBf16 ? 2 : 1);
@@ -233,7 +235,8 @@ std::optional<std::string> OnednnGemm::Probe() const {
 }  // namespace
 
 StatusOr<std::shared_ptr<const PrefillGemm>> MakeOnednnGemm(std::shared_ptr<const PackedWeights> weights,
-                                                            const LinearKernels& kernels, Isa isa, bool attempt) {
+                                                            const LinearKernels& kernels, Isa isa, bool attempt,
+                                                            PrefillProbes* probes) {
   const Scheme& scheme = weights->scheme();
   const std::optional<Form> form = FormOf(scheme);
   if (!form.has_value()) return FailedPrecondition("onednn: no matmul of {} in this layout", scheme.Name());
@@ -249,7 +252,10 @@ StatusOr<std::shared_ptr<const PrefillGemm>> MakeOnednnGemm(std::shared_ptr<cons
   try {
     auto gemm = std::make_shared<OnednnGemm>(std::move(weights), kernels, *form);
     std::optional<std::string> reason = gemm->Create();
-    if (!reason.has_value()) reason = gemm->Probe();
+    if (!reason.has_value()) {
+      const std::string key = fmt::format("{}/{}/{}", form->name, kernels.isa, gemm->k());
+      reason = probes == nullptr ? gemm->Probe() : probes->Get(key, [&] { return gemm->Probe(); });
+    }
     if (reason.has_value()) return FailedPrecondition("onednn: {}", *reason);
     return std::shared_ptr<const PrefillGemm>(std::move(gemm));
   } catch (const dnnl::error& error) {

@@ -4,7 +4,7 @@
 namespace bitrate::linear {
 
 StatusOr<std::shared_ptr<const PrefillGemm>> MakeOnednnGemm(std::shared_ptr<const PackedWeights>, const LinearKernels&,
-                                                            Isa, bool) {
+                                                            Isa, bool, PrefillProbes*) {
   return FailedPrecondition("onednn: this build was made without it");
 }
 
