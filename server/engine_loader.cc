@@ -1,12 +1,16 @@
 #include "server/engine_loader.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "engine/artifact/checkpoint.h"
+#include "engine/artifact/tensor_cache.h"
 #include "engine/backend/backend.h"
 #include "engine/model/decoder_model.h"
 #include "engine/model/memory_estimate.h"
 #include "engine/model/model_config.h"
+#include "engine/model/source_fingerprints.h"
 #include "engine/model/weight_store.h"
 #include "engine/model_source/tokenizer_loader.h"
 #include "engine/text/chat_template.h"
@@ -41,8 +45,9 @@ class TurnParallel final : public Parallel {
 
 class EngineLoader final : public ModelLoader {
  public:
-  EngineLoader(ComputePool* pool, const Clock* clock, std::unique_ptr<Backend> backend)
-      : pool_(pool), clock_(clock), backend_(std::move(backend)) {}
+  EngineLoader(ComputePool* pool, const Clock* clock, std::shared_ptr<TensorCache> cache,
+               std::unique_ptr<Backend> backend)
+      : pool_(pool), clock_(clock), cache_(std::move(cache)), backend_(std::move(backend)) {}
 
   StatusOr<std::shared_ptr<const ModelResources>> Open(const ModelSettings& settings) override {
     auto model = std::make_shared<ModelResources>();
@@ -59,6 +64,12 @@ class EngineLoader final : public ModelLoader {
       ASSIGN_OR_RETURN(model->chat_template, LoadChatTemplate(*model->checkpoint, *model->tokenizer));
     }
     model->weights = std::make_shared<WeightStore>();
+    model->fingerprints = std::make_shared<SourceFingerprints>();
+    if (cache_ != nullptr) {
+      InlineParallel alone;
+      model->source_identity = model->checkpoint->source_identity(std::chrono::system_clock::now());
+      model->fingerprints->LoadFrom(*cache_, model->source_identity, alone);
+    }
     return std::shared_ptr<const ModelResources>(std::move(model));
   }
 
@@ -105,6 +116,7 @@ class EngineLoader final : public ModelLoader {
     info.group_size = decoder->precision().group_size;
     info.weight_bytes = decoder->weight_bytes();
     info.unique_weight_bytes = decoder->unique_weight_bytes();
+    info.mapped_weight_bytes = decoder->mapped_weight_bytes();
     info.kv_bytes = loaded.instance->kv_bytes();
     info.scratch_bytes = DecoderModel::WorkspaceBytes(decoder->config(), settings.max_step_tokens);
     return loaded;
@@ -126,20 +138,42 @@ class EngineLoader final : public ModelLoader {
           static_cast<int64_t>(std::clamp<uint64_t>(tokens, 1, static_cast<uint64_t>(config.max_positions)));
     }
     options.progress = progress;
+    options.fingerprints = model.fingerprints.get();
     TurnParallel parallel(pool_, "load " + model.name + ":" + settings.name);
-    return DecoderModel::Load(*model.checkpoint, *backend_, parallel, model.weights.get(), options);
+    auto decoder = DecoderModel::Load(*model.checkpoint, *backend_, parallel, model.weights.get(), options);
+    if (cache_ != nullptr) model.fingerprints->StoreIn(*cache_, model.source_identity);
+    // What only the load needed goes back to the system: the source's pages, and freed memory that malloc would keep.
+    model.checkpoint->ReleasePages();
+    ::malloc_trim(0);
+    return decoder;
   }
 
   ComputePool* const pool_;
   const Clock* const clock_;
+  const std::shared_ptr<TensorCache> cache_;  // may be null
   const std::unique_ptr<Backend> backend_;
 };
 
+std::shared_ptr<TensorCache> OpenCache(const EngineLoaderOptions& options) {
+  if (options.packed_cache.dir.empty()) return nullptr;
+  auto cache = TensorCache::Open(options.packed_cache.dir, options.warn);
+  if (cache.ok()) return *std::move(cache);
+  if (options.warn != nullptr) {
+    options.warn(fmt::format("{}; weights are packed anew at every start", ToStd(cache.status().message())));
+  }
+  return nullptr;
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<ModelLoader>> MakeEngineLoader(ComputePool* pool, const Clock* clock) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCpuBackend());
-  return std::unique_ptr<ModelLoader>(new EngineLoader(pool, clock, std::move(backend)));
+StatusOr<std::unique_ptr<ModelLoader>> MakeEngineLoader(ComputePool* pool, const Clock* clock,
+                                                        const EngineLoaderOptions& options) {
+  const std::shared_ptr<TensorCache> cache = OpenCache(options);
+  CpuBackendOptions backend_options;
+  backend_options.packed_cache = cache;
+  backend_options.huge_pages = options.packed_cache.huge_pages;
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCpuBackend(backend_options));
+  return std::unique_ptr<ModelLoader>(new EngineLoader(pool, clock, cache, std::move(backend)));
 }
 
 }  // namespace bitrate

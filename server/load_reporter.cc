@@ -42,6 +42,7 @@ class Reporter final : public LoadReporter {
                  {"weight_bits", info.weight_bits},
                  {"weight_mib", static_cast<double>(info.weight_bytes) / (1 << 20)},
                  {"own_mib", static_cast<double>(info.unique_weight_bytes) / (1 << 20)},
+                 {"mapped_mib", static_cast<double>(info.mapped_weight_bytes) / (1 << 20)},
                  {"kv_mib", static_cast<double>(info.kv_bytes) / (1 << 20)},
                  {"kernel", info.kernel},
                  {"load_s", info.load_seconds}});

@@ -32,6 +32,8 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   serve->add_option("--threads", o.threads, "Compute threads (default: the CPUs this process may use)");
   serve->add_option("--kv-bytes", o.kv_bytes, "KV cache of each variant, e.g. 256MiB");
   serve->add_option("--memory-budget", o.memory_budget, "For all variants together, e.g. 8GiB; 0 = not checked");
+  serve->add_option("--packed-cache", o.packed_cache,
+                    "Folder that keeps packed weights, so that the next start maps them (default: none)");
   serve->add_option("--drain-timeout", o.drain_timeout_seconds, "Seconds running requests may take after SIGTERM");
   serve->add_option("--log-level", o.log_level, "trace, debug, info, warn or error");
   serve->add_option("--log-format", o.log_format, "text or json");

@@ -37,6 +37,7 @@ class SignalWaiter {
     sigemptyset(&set_);
     for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) sigaddset(&set_, signal);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    ::signal(SIGXFSZ, SIG_IGN);  // a file over the process's size limit is a failed write, not the end
     thread_ = std::thread([this] { Run(); });
   }
   ~SignalWaiter() {
@@ -86,9 +87,11 @@ std::string StartUpBlock(const ServerSettings& settings, const BitrateServer& se
       continue;
     }
     const VariantInfo& info = variant.serving->info;
-    text += fmt::format("    {:<32} {:>5.2f} bits  weights {:>9} ({} of its own)  kv {:>9}  {}  {:.1f} s\n", name,
-                        info.weight_bits, Mib(info.weight_bytes), Mib(info.unique_weight_bytes), Mib(info.kv_bytes),
-                        info.kernel, info.load_seconds);
+    const std::string mapped =
+        info.mapped_weight_bytes > 0 ? fmt::format(", {} mapped", Mib(info.mapped_weight_bytes)) : "";
+    text += fmt::format("    {:<32} {:>5.2f} bits  weights {:>9} ({} of its own{})  kv {:>9}  {}  {:.1f} s\n", name,
+                        info.weight_bits, Mib(info.weight_bytes), Mib(info.unique_weight_bytes), mapped,
+                        Mib(info.kv_bytes), info.kernel, info.load_seconds);
   }
   text += "  memory (estimated before loading)\n" + server.memory_summary();
   const char* scheme = settings.tls.enabled() ? "TLS" : "no TLS";
@@ -127,7 +130,12 @@ Status RunServer(const ServerSettings& settings, SignalWaiter& signals) {
   const std::unique_ptr<RequestLog> log = MakeRequestLog(settings.log_level, settings.log_json);
   ASSIGN_OR_RETURN(const Isa isa, SelectIsa());
   ComputePool pool({settings.pool_threads, settings.pool_pin});
-  ASSIGN_OR_RETURN(const std::unique_ptr<ModelLoader> loader, MakeEngineLoader(&pool, Clock::System()));
+  EngineLoaderOptions loader_options;
+  loader_options.packed_cache = settings.packed_cache;
+  loader_options.warn = [&log](std::string_view problem) {
+    log->Write(LogLevel::kWarn, "packed cache", {{"problem", problem}});
+  };
+  ASSIGN_OR_RETURN(const std::unique_ptr<ModelLoader> loader, MakeEngineLoader(&pool, Clock::System(), loader_options));
   const auto telemetry = MakePrometheusTelemetry({kVersion, ""}, settings.prices, Clock::System());
   const auto reporter = MakeLoadReporter(log.get(), terminal);
   // The HTTP port is open while variants load, so that probes get an answer; `server` is set once it is complete.

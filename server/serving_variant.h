@@ -20,10 +20,11 @@ namespace bitrate {
 
 class ChatTemplate;
 class Checkpoint;
+class SourceFingerprints;
 class Tokenizer;
 class WeightStore;
 
-// What the variants of a model share. Immutable but for the weight store, which is thread-safe.
+// What the variants of a model share. Immutable but for the weight store and the fingerprints, which are thread-safe.
 struct ModelResources {
   std::string name;
   std::string architecture;
@@ -35,6 +36,8 @@ struct ModelResources {
   std::shared_ptr<const Tokenizer> tokenizer;         // null: token ids only
   std::shared_ptr<const ChatTemplate> chat_template;  // null: no chat prompts
   std::shared_ptr<WeightStore> weights;
+  std::shared_ptr<SourceFingerprints> fingerprints;
+  std::string source_identity;  // as Checkpoint says; empty = none
 };
 
 struct MemoryEstimate {

@@ -57,6 +57,11 @@ struct LimitSettings {
   double max_connection_age_seconds = 1800;
 };
 
+struct PackedCacheSettings {
+  std::string dir;  // empty = none
+  bool huge_pages = false;
+};
+
 struct ServerSettings {
   Address grpc{"127.0.0.1", 9000};
   Address admin{"127.0.0.1", 9001};
@@ -70,6 +75,7 @@ struct ServerSettings {
   int pool_threads = 0;    // 0 = usable CPUs
   bool pool_pin = true;
   std::optional<uint64_t> memory_budget_bytes;  // unset = 90% of what is available at start; 0 = not checked
+  PackedCacheSettings packed_cache;
   LimitSettings limits;
   Prices prices;
   double drain_timeout_seconds = 30;

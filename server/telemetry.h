@@ -49,6 +49,7 @@ struct VariantInfo {
   int group_size = 0;
   uint64_t weight_bytes = 0;
   uint64_t unique_weight_bytes = 0;
+  uint64_t mapped_weight_bytes = 0;  // of the unique ones: pages of files, apart from private memory
   uint64_t kv_bytes = 0;
   uint64_t scratch_bytes = 0;
   double load_seconds = 0;

@@ -64,6 +64,7 @@ void ApplyFlags(const ConfigOverrides& flags, pb::ServerConfig* config, std::vec
   if (flags.log_format) config->mutable_log()->set_format(*flags.log_format);
   if (flags.drain_timeout_seconds) config->set_drain_timeout_seconds(*flags.drain_timeout_seconds);
   if (flags.reflection) config->set_reflection(*flags.reflection);
+  if (flags.packed_cache) config->mutable_packed_cache()->set_dir(*flags.packed_cache);
   const auto size = [&](const std::optional<std::string>& text, const char* flag) -> std::optional<uint64_t> {
     if (!text) return std::nullopt;
     const auto bytes = ParseSize(*text);

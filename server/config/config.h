@@ -25,6 +25,7 @@ struct ConfigOverrides {
   std::optional<double> drain_timeout_seconds;
   std::optional<std::string> memory_budget, kv_bytes;  // sizes; kv_bytes for every variant
   std::optional<bool> reflection;
+  std::optional<std::string> packed_cache;  // packed_cache.dir
 };
 
 // `text` is the file's content and `file` its name in messages. INVALID_ARGUMENT with all problems, one a line.

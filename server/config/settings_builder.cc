@@ -250,6 +250,7 @@ class Builder {
     Set(config_.pool().has_threads(), config_.pool().threads(), 1, 1024, "pool.threads", &out_.pool_threads);
     if (config_.pool().has_pin()) out_.pool_pin = config_.pool().pin();
     if (config_.has_memory_budget_bytes()) out_.memory_budget_bytes = config_.memory_budget_bytes();
+    BuildPackedCache();
     const pb::LimitsConfig& l = config_.limits();
     LimitSettings& out = out_.limits;
     Set<uint64_t>(l.has_max_message_bytes(), l.max_message_bytes(), 1024, kMaxMessageBytes, "limits.max_message_bytes",
@@ -267,6 +268,18 @@ class Builder {
     Set(config_.has_liveness_timeout_seconds(), config_.liveness_timeout_seconds(), 1.0, kMaxSeconds,
         "liveness_timeout_seconds", &out_.liveness_timeout_seconds);
     if (config_.has_reflection()) out_.reflection = config_.reflection();
+  }
+
+  void BuildPackedCache() {
+    if (!config_.has_packed_cache()) return;
+    const pb::PackedCacheConfig& cache = config_.packed_cache();
+    std::string missing;
+    if (cache.dir().empty()) {
+      Report("packed_cache.dir", "got nothing, wanted a folder");
+    } else if (!ExpandEnvironment(cache.dir(), &out_.packed_cache.dir, &missing)) {
+      Report("packed_cache.dir", fmt::format("the environment has no variable \"{}\"", missing));
+    }
+    out_.packed_cache.huge_pages = cache.huge_pages();
   }
 
   void BuildPrices() {

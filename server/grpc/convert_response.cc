@@ -68,6 +68,7 @@ void FillServing(const ServingVariant& in, v1::Variant* out) {
   v1::ResidentBytes* bytes = out->mutable_resident_bytes();
   bytes->set_weights(info.weight_bytes);
   bytes->set_weights_unique(info.unique_weight_bytes);
+  bytes->set_weights_mapped(info.mapped_weight_bytes);
   bytes->set_kv(info.kv_bytes);
   bytes->set_scratch(info.scratch_bytes);
   out->set_max_context(in.instance->max_context());

@@ -36,6 +36,7 @@ VariantMetrics::VariantMetrics(MetricFamilies& f, const VariantLabels& labels, c
       blocks_used_(f.kv_blocks.Add(With({{"state", "used"}}))),
       blocks_cached_(f.kv_blocks.Add(With({{"state", "cached"}}))),
       weights_bytes_(f.resident_bytes.Add(With({{"kind", "weights"}}))),
+      mapped_bytes_(f.resident_bytes.Add(With({{"kind", "weights_mapped"}}))),
       kv_bytes_(f.resident_bytes.Add(With({{"kind", "kv"}}))),
       scratch_bytes_(f.resident_bytes.Add(With({{"kind", "scratch"}}))),
       time_step_(f.step_time_model.Add(With({{"component", "step"}}))),
@@ -182,16 +183,18 @@ void VariantMetrics::OnStateChange(VariantState state) {
   for (size_t i = 0; i < states_.size(); ++i) states_[i]->Set(kStates[i] == state ? 1 : 0);
 }
 
-void VariantMetrics::SetResident(double weights, double kv, double scratch) {
+void VariantMetrics::SetResident(double weights, double mapped, double kv, double scratch) {
   weights_bytes_.Set(weights);
+  mapped_bytes_.Set(mapped);
   kv_bytes_.Set(kv);
   scratch_bytes_.Set(scratch);
   MutexLock lock(&mutex_);
-  resident_bytes_ = weights + kv + scratch;
+  resident_bytes_ = weights + mapped + kv + scratch;
 }
 
 void VariantMetrics::OnLoaded(const VariantInfo& info) {
-  SetResident(static_cast<double>(info.unique_weight_bytes), static_cast<double>(info.kv_bytes),
+  SetResident(static_cast<double>(info.unique_weight_bytes - info.mapped_weight_bytes),
+              static_cast<double>(info.mapped_weight_bytes), static_cast<double>(info.kv_bytes),
               static_cast<double>(info.scratch_bytes));
   prometheus::Labels labels = With({{"requested_precision", info.requested_precision},
                                     {"effective_precision", info.precision},
@@ -210,7 +213,7 @@ void VariantMetrics::OnLoaded(const VariantInfo& info) {
 }
 
 void VariantMetrics::OnUnloaded() {
-  SetResident(0, 0, 0);
+  SetResident(0, 0, 0, 0);
   OnGauges(InstanceGauges{});
   MutexLock lock(&mutex_);
   if (info_ != nullptr) families_.variant_info.Remove(info_);

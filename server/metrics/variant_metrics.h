@@ -40,7 +40,7 @@ class VariantMetrics final : public VariantTelemetry {
   prometheus::Labels With(const prometheus::Labels& extra) const;
   void ObserveLatencies(const RequestReport& report);
   prometheus::Counter& RequestCounter(const RequestReport& report) EXCLUDES(mutex_);
-  void SetResident(double weights, double kv, double scratch);
+  void SetResident(double weights, double mapped, double kv, double scratch);
 
   MetricFamilies& families_;
   const prometheus::Labels base_;
@@ -48,7 +48,7 @@ class VariantMetrics final : public VariantTelemetry {
 
   prometheus::Gauge &running_, &waiting_, &kv_usage_;
   prometheus::Gauge &blocks_free_, &blocks_used_, &blocks_cached_;
-  prometheus::Gauge &weights_bytes_, &kv_bytes_, &scratch_bytes_;
+  prometheus::Gauge &weights_bytes_, &mapped_bytes_, &kv_bytes_, &scratch_bytes_;
   std::array<prometheus::Gauge*, 5> states_;
   prometheus::Gauge &time_step_, &time_prefill_token_, &time_decode_token_, &time_attended_token_;
   prometheus::Counter &prompt_computed_, &prompt_cached_, &generated_, &preemptions_;

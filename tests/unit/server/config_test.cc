@@ -205,6 +205,7 @@ TEST(Config, EverythingCanBeSet) {
       "routing: [{model: m, experiment: e, salt: s, arms: [{name: a, variant: full, weight: 10000}], fallback: "
       "[full]}]\n"
       "state_file: /s\npool: {threads: 2, pin: false}\nmemory_budget_bytes: 2GB\n"
+      "packed_cache: {dir: '/c${BITRATE_NO_SUCH_VARIABLE:-/d}', huge_pages: true}\n"
       "limits: {max_message_bytes: 1MiB, max_stream_buffer_bytes: 64KiB, max_concurrent_streams: 7, max_in_flight: 8,"
       " frontend_threads: 1, max_connection_age_seconds: 0}\n"
       "prices: {currency: EUR, core_hour: 0.5, gib_hour: 0.1, pricing_version: v}\ndrain_timeout_seconds: 0.5\n"
@@ -220,9 +221,27 @@ TEST(Config, EverythingCanBeSet) {
   EXPECT_EQ(settings->models[0].variants[1].step_budget_ms, 40);
   EXPECT_FALSE(v.prefix_cache || v.load);
   EXPECT_EQ(settings->memory_budget_bytes, 2'000'000'000u);
+  EXPECT_EQ(settings->packed_cache.dir, "/c/d");
+  EXPECT_TRUE(settings->packed_cache.huge_pages);
   EXPECT_EQ(settings->routing.rules[0].arms[0].name, "a");
   EXPECT_TRUE(settings->log_json);
   EXPECT_EQ(settings->prices.currency, "EUR");
+}
+
+TEST(Config, PackedCacheNeedsAFolder) {
+  const std::string model = "models: [{name: m, path: /m, variants: [{precision: fp32}]}]\n";
+  EXPECT_EQ(Parse(model)->packed_cache.dir, "");
+  for (const char* bad : {"packed_cache: {}\n", "packed_cache: {huge_pages: true}\n", "packed_cache: {dir: ''}\n"}) {
+    const auto settings = Parse(model + bad);
+    ASSERT_FALSE(settings.ok()) << bad;
+    EXPECT_NE(settings.status().message().find("packed_cache.dir: got nothing, wanted a folder"),
+              absl::string_view::npos)
+        << settings.status();
+  }
+  EXPECT_FALSE(Parse(model + "packed_cache: {dir: $BITRATE_NO_SUCH_VARIABLE}\n").ok());
+  ConfigOverrides flags;
+  flags.packed_cache = "/from/flag";
+  EXPECT_EQ(ParseConfig(model + "packed_cache: {dir: /c}\n", "c.yaml", flags)->packed_cache.dir, "/from/flag");
 }
 
 TEST(Config, FlagsOverrideTheFile) {
