@@ -36,8 +36,8 @@ class ComputePool {
   struct Options {
     int num_threads = 0;  // workers, the leaseholder included; 0 = usable CPUs
     bool pin_threads = true;
-    // Of real time; 0 = a turn always goes to who waits. Between two steps an engine commits and plans; with gRPC and a
-    // client on the same cores that takes 0.1 to 2 ms (2 AVX2 cores).
+    // Of real time; 0 = a turn always goes to who waits. Between two steps an engine commits and plans, with gRPC and
+    // perhaps a client on the same cores.
     Duration turn_grace = std::chrono::milliseconds(3);
     const Clock* clock = Clock::System();  // clocks the leases; must outlive the pool
   };

@@ -12,7 +12,7 @@
 // the model follows. Until there is data, weak beliefs stand in: a decode token costs as much as a prefill token,
 // attention its share of the multiply-adds.
 //
-// Pure: no clock. Thread rule: engine thread. Observe costs about a microsecond.
+// Pure: no clock. Thread rule: engine thread.
 // Source: chunked prefill by time budget, reference performance section 5.1.
 #ifndef BITRATE_ENGINE_RUNTIME_STEP_TIME_MODEL_H_
 #define BITRATE_ENGINE_RUNTIME_STEP_TIME_MODEL_H_

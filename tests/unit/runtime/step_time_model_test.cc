@@ -34,7 +34,7 @@ struct Machine {
 
 std::vector<Machine> Machines() {
   return {
-      // As measured for a 135M model at 4 bits on two AVX2 cores, and the same with a busy neighbour.
+      // Of the size of a 135M model at 4 bits on two AVX2 cores, and the same with a busy neighbour.
       {"small", 3.5e-3, 0.9e-3, 1.5e-3, 0.3e-6},
       {"noisy", 3.5e-3, 0.9e-3, 1.5e-3, 0.3e-6, 0.05},
       {"preempted", 3.5e-3, 0.9e-3, 1.5e-3, 0.3e-6, 0.05, 0.05},
