@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/artifact/checkpoint.h"
 #include "engine/artifact/tensor_cache.h"
@@ -21,9 +22,13 @@ namespace {
 
 constexpr uint64_t kDefaultMaxKvBytes = uint64_t{1} << 30;  // as InstanceOptions::kv_bytes says
 
-uint64_t KvBytesPerToken(const ModelConfig& config, const Precision& precision) {
-  const uint64_t element = precision.kind == Precision::Kind::kFp32 ? 4 : 2;
-  return 2 * static_cast<uint64_t>(config.num_layers * config.num_kv_heads * config.head_dim) * element;
+std::optional<DType> KvDType(const VariantSettings& settings) {
+  return settings.int8_kv ? std::optional(DType::kI8) : std::nullopt;
+}
+
+uint64_t KvBytesPerToken(const ModelConfig& config, const Precision& precision, const VariantSettings& settings) {
+  const KvGeometry kv = DecoderModel::KvGeometryFor(config, precision, KvDType(settings));
+  return kv.BlockBytes() / static_cast<uint64_t>(kv.block_tokens);
 }
 
 // The pool for work that is no engine's: a turn for each Run, so that loading a variant takes its fair share of the
@@ -80,7 +85,8 @@ class EngineLoader final : public ModelLoader {
     estimate.weights = EstimateWeightBytes(*model.checkpoint, config, precision);
     const uint64_t context =
         static_cast<uint64_t>(settings.max_context > 0 ? settings.max_context : config.max_positions);
-    const uint64_t all = context * static_cast<uint64_t>(settings.max_sequences) * KvBytesPerToken(config, precision);
+    const uint64_t all =
+        context * static_cast<uint64_t>(settings.max_sequences) * KvBytesPerToken(config, precision, settings);
     estimate.kv = settings.kv_bytes > 0 ? settings.kv_bytes : std::min(all, kDefaultMaxKvBytes);
     return estimate;
   }
@@ -108,7 +114,7 @@ class EngineLoader final : public ModelLoader {
     VariantInfo& info = loaded.info;
     info.precision = decoder->precision().Name();
     info.activation_precision = std::string(decoder->precision().ActivationName());
-    info.kv_precision = std::string(DTypeName(decoder->MakeKvGeometry().dtype));
+    info.kv_precision = settings.int8_kv ? "int8" : std::string(DTypeName(decoder->MakeKvGeometry().dtype));
     info.backend = std::string(backend_->name());
     info.kernel = linear.kernel;
     info.isa = linear.isa;
@@ -130,10 +136,11 @@ class EngineLoader final : public ModelLoader {
     DecoderModel::LoadOptions options;
     options.precision = precision;
     options.max_context = settings.max_context;
+    options.kv_dtype = KvDType(settings);
     if (settings.max_context == 0 && settings.kv_bytes > 0) {
       ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(model.checkpoint->config()));
       constexpr uint64_t kBlock = 16;  // tokens of a KV block: the cache holds whole ones
-      const uint64_t tokens = settings.kv_bytes / KvBytesPerToken(config, precision) / kBlock * kBlock;
+      const uint64_t tokens = settings.kv_bytes / KvBytesPerToken(config, precision, settings) / kBlock * kBlock;
       options.max_context =
           static_cast<int64_t>(std::clamp<uint64_t>(tokens, 1, static_cast<uint64_t>(config.max_positions)));
     }

@@ -89,9 +89,9 @@ std::string StartUpBlock(const ServerSettings& settings, const BitrateServer& se
     const VariantInfo& info = variant.serving->info;
     const std::string mapped =
         info.mapped_weight_bytes > 0 ? fmt::format(", {} mapped", Mib(info.mapped_weight_bytes)) : "";
-    text += fmt::format("    {:<32} {:>5.2f} bits  weights {:>9} ({} of its own{})  kv {:>9}  {}  {:.1f} s\n", name,
+    text += fmt::format("    {:<32} {:>5.2f} bits  weights {:>9} ({} of its own{})  kv {:>9} {}  {}  {:.1f} s\n", name,
                         info.weight_bits, Mib(info.weight_bytes), Mib(info.unique_weight_bytes), mapped,
-                        Mib(info.kv_bytes), info.kernel, info.load_seconds);
+                        Mib(info.kv_bytes), info.kv_precision, info.kernel, info.load_seconds);
   }
   text += "  memory (estimated before loading)\n" + server.memory_summary();
   const char* scheme = settings.tls.enabled() ? "TLS" : "no TLS";

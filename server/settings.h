@@ -30,6 +30,7 @@ struct VariantSettings {
   int max_queue = 256;
   int64_t max_queue_tokens = 1 << 20;
   uint64_t kv_bytes = 0;  // 0 = the engine's default
+  bool int8_kv = false;   // kv_cache: int8; else auto
   bool prefix_cache = true;
   int64_t max_context = 0;  // 0 = the model's
   bool load = true;

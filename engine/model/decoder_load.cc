@@ -320,14 +320,6 @@ Status Loader::Load() {
   return OkStatus();
 }
 
-void SetShapes(DecoderModel::Impl& m) {
-  const ModelConfig& c = m.config;
-  m.kv.dtype = KvDType(m.precision);
-  m.kv.num_layers = static_cast<int>(c.num_layers);
-  m.kv.num_kv_heads = static_cast<int>(c.num_kv_heads);
-  m.kv.head_dim = static_cast<int>(c.head_dim);
-}
-
 // A config may claim any context; the tables of what is asked for must be a modest part of memory.
 Status CheckRopeBytes(const ModelConfig& config, int64_t max_context) {
   constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
@@ -338,6 +330,16 @@ Status CheckRopeBytes(const ModelConfig& config, int64_t max_context) {
 }
 
 }  // namespace
+
+KvGeometry DecoderModel::KvGeometryFor(const ModelConfig& config, const Precision& precision,
+                                       std::optional<DType> kv_dtype) {
+  KvGeometry kv;
+  kv.dtype = kv_dtype.value_or(KvDType(precision));
+  kv.num_layers = static_cast<int>(config.num_layers);
+  kv.num_kv_heads = static_cast<int>(config.num_kv_heads);
+  kv.head_dim = static_cast<int>(config.head_dim);
+  return kv;
+}
 
 StatusOr<std::shared_ptr<const DecoderModel>> DecoderModel::Load(const Checkpoint& checkpoint, const Backend& backend,
                                                                  Parallel& parallel, WeightStore* store,
@@ -354,7 +356,11 @@ StatusOr<std::shared_ptr<const DecoderModel>> DecoderModel::Load(const Checkpoin
                            impl->config.max_positions);
   }
   RETURN_IF_ERROR(CheckRopeBytes(impl->config, impl->max_context));
-  SetShapes(*impl);
+  impl->kv = KvGeometryFor(impl->config, impl->precision, options.kv_dtype);
+  if (impl->kv.dtype != DType::kF32 && impl->kv.dtype != DType::kBF16 && impl->kv.dtype != DType::kF16 &&
+      impl->kv.dtype != DType::kI8) {
+    return InvalidArgument("kv_dtype: got {}, wanted f32, bf16, f16 or i8", DTypeName(impl->kv.dtype));
+  }
   const Status loaded = Loader(checkpoint, backend, parallel, store, options, *impl).Load();
   if (!loaded.ok()) return Annotate(loaded, checkpoint.path());
   const int64_t rotary_dim = impl->config.rotary_dim > 0 ? impl->config.rotary_dim : impl->config.head_dim;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,7 +50,8 @@ class DecoderModel {
 
   struct LoadOptions {
     Precision precision;
-    int64_t max_context = 0;  // 0 = config.max_positions
+    int64_t max_context = 0;        // 0 = config.max_positions
+    std::optional<DType> kv_dtype;  // unset: by precision (KvGeometryFor)
     ProgressFn progress;
     // Of this checkpoint; outlives the call. Null: every tensor is read for its fingerprint, and the backend's cache of
     // packed weights is left alone.
@@ -64,7 +66,9 @@ class DecoderModel {
   const ModelConfig& config() const;
   const Precision& precision() const;
   int64_t max_context() const;
-  KvGeometry MakeKvGeometry() const;  // dtype: f32, bf16, fp16 by variant; fp16 for int8 and int4
+  KvGeometry MakeKvGeometry() const;
+  // The same without a model. kv_dtype unset: f32, bf16, fp16 by precision; fp16 for int8 and int4. i8 by request only.
+  static KvGeometry KvGeometryFor(const ModelConfig& config, const Precision& precision, std::optional<DType> kv_dtype);
   StepWorkspace MakeWorkspace(int64_t max_rows) const;
   static uint64_t WorkspaceBytes(const ModelConfig& config, int64_t max_rows);
 

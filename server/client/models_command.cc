@@ -43,13 +43,13 @@ int Run(const Flags& flags) {
     for (const v1::Variant& variant : response.variants()) fmt::print("{}\n", ToJsonLine(variant));
     return 0;
   }
-  Table table({"model", "variant", "state", "precision", "bits/w", "weights", "unique", "KV", "context", "load s",
-               "activations", "kernel"},
-              {true, true, true, true, false, false, false, false, false, false, true, true});
+  Table table({"model", "variant", "state", "precision", "bits/w", "weights", "unique", "KV", "KV as", "context",
+               "load s", "activations", "kernel"},
+              {true, true, true, true, false, false, false, false, true, false, false, true, true});
   for (const v1::Variant& v : response.variants()) {
     table.AddRow({v.model(), v.name(), StateName(v.state()), v.precision(), fmt::format("{:.2f}", v.weight_bits()),
                   HumanBytes(v.resident_bytes().weights()), HumanBytes(v.resident_bytes().weights_unique()),
-                  HumanBytes(v.resident_bytes().kv()), fmt::format("{}", v.max_context()),
+                  HumanBytes(v.resident_bytes().kv()), v.kv_precision(), fmt::format("{}", v.max_context()),
                   fmt::format("{:.1f}", Seconds(v.load_duration())), v.activation_precision(), v.kernel()});
   }
   fmt::print("{}", table.ToString());

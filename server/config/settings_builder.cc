@@ -215,6 +215,10 @@ class Builder {
     Set<uint64_t>(config.has_kv_bytes(), config.kv_bytes(), 1, uint64_t{1} << 46, path + ".kv_bytes", &v.kv_bytes);
     Set<int64_t>(config.has_max_context(), config.max_context(), 1, limits::kMaxContext, path + ".max_context",
                  &v.max_context);
+    v.int8_kv = config.kv_cache() == "int8";
+    if (config.has_kv_cache() && config.kv_cache() != "auto" && !v.int8_kv) {
+      Report(path + ".kv_cache", fmt::format("got \"{}\", wanted auto or int8", config.kv_cache()));
+    }
     if (config.has_prefix_cache()) v.prefix_cache = config.prefix_cache();
     if (config.has_load()) v.load = config.load();
     return v;

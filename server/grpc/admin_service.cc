@@ -49,6 +49,10 @@ StatusOr<VariantSettings> ReadSpec(const v1::VariantSpec& in) {
   if (in.has_max_step_tokens()) out.max_step_tokens = in.max_step_tokens();
   if (in.has_max_queue()) out.max_queue = in.max_queue();
   if (in.has_kv_bytes()) out.kv_bytes = in.kv_bytes();
+  if (in.has_kv_cache() && in.kv_cache() != "auto" && in.kv_cache() != "int8") {
+    return FieldError("spec.kv_cache", fmt::format("got \"{}\", wanted auto or int8", in.kv_cache()));
+  }
+  out.int8_kv = in.kv_cache() == "int8";
   if (in.has_prefix_cache()) out.prefix_cache = in.prefix_cache();
   if (in.has_max_context()) out.max_context = in.max_context();
   return out;

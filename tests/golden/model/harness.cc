@@ -27,7 +27,9 @@ Machine::Machine(Isa isa, int num_workers)
 
 ModelPtr LoadModel(Machine& machine, const Checkpoint& checkpoint, const std::string& precision, WeightStore* store) {
   DecoderModel::LoadOptions options;
-  const StatusOr<Precision> parsed = Precision::Parse(precision);
+  const bool int8_kv = precision.ends_with("+kv8");
+  if (int8_kv) options.kv_dtype = DType::kI8;
+  const StatusOr<Precision> parsed = Precision::Parse(precision.substr(0, precision.size() - (int8_kv ? 4 : 0)));
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   if (!parsed.ok()) return nullptr;
   options.precision = *parsed;

@@ -62,9 +62,10 @@ void Compare(const ReferenceRow& reference, std::span<const float> logits, int32
 
 std::vector<Quality> MeasureQuality(Machine& machine, const Checkpoint& checkpoint,
                                     const std::vector<std::string>& precisions,
-                                    const std::vector<std::vector<int32_t>>& windows) {
+                                    const std::vector<std::vector<int32_t>>& windows,
+                                    const std::string& reference_precision) {
   WeightStore store;
-  std::vector<ModelPtr> models = {LoadModel(machine, checkpoint, "fp32", &store)};
+  std::vector<ModelPtr> models = {LoadModel(machine, checkpoint, reference_precision, &store)};
   for (const std::string& precision : precisions) models.push_back(LoadModel(machine, checkpoint, precision, &store));
   if (std::count(models.begin(), models.end(), nullptr) > 0) return {};
   std::vector<Sums> sums(models.size());

@@ -1,4 +1,5 @@
-// What a precision loses against fp32 of the same checkpoint, measured through the serving kernels on real text.
+// What a precision loses against fp32 (or another reference) of the same checkpoint, measured through the serving
+// kernels on real text.
 #ifndef BITRATE_TESTS_GOLDEN_MODEL_QUALITY_H_
 #define BITRATE_TESTS_GOLDEN_MODEL_QUALITY_H_
 
@@ -17,10 +18,12 @@ struct Quality {
   double same_top1 = 0;  // share of positions with fp32's argmax
 };
 
-// `windows` of tokens, each scored alone; the first token of a window is context only.
+// Against `reference`, fp32 where nothing else is said. `windows` of tokens, each scored alone; the first token of a
+// window is context only.
 std::vector<Quality> MeasureQuality(Machine& machine, const Checkpoint& checkpoint,
                                     const std::vector<std::string>& precisions,
-                                    const std::vector<std::vector<int32_t>>& windows);
+                                    const std::vector<std::vector<int32_t>>& windows,
+                                    const std::string& reference = "fp32");
 
 }  // namespace bitrate::golden
 

@@ -18,6 +18,7 @@ namespace bitrate::determinism {
 namespace {
 
 constexpr const char* kPrecisions[] = {"fp32", "bf16", "fp16", "int8", "int4"};
+constexpr const char* kTinyPrecisions[] = {"fp32", "bf16", "fp16", "int8", "int4", "fp32_kv8", "int8_kv8", "int4_kv8"};
 
 void ExpectSameAnswers(const ModelPtr& model, const std::vector<SequenceSpec>& requests,
                        const std::vector<Answer>& alone, const std::vector<Regime>& regimes, RegimeStats* totals) {
@@ -53,7 +54,7 @@ class TinyModels : public testing::TestWithParam<std::tuple<const char*, const c
 INSTANTIATE_TEST_SUITE_P(All, TinyModels,
                          testing::Combine(testing::Values("llama_tied", "llama_attn_bias", "llama_llama3rope_sharded",
                                                           "llama_rope_linear", "llama_rope_yarn"),
-                                          testing::ValuesIn(kPrecisions)),
+                                          testing::ValuesIn(kTinyPrecisions)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });

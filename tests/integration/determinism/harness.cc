@@ -83,13 +83,15 @@ std::string Difference(const Answer& a, const Answer& b) {
 
 ModelPtr LoadModel(const Checkpoint& checkpoint, const Backend& backend, const std::string& precision,
                    int64_t max_context) {
-  const auto parsed = Precision::Parse(precision);
+  const bool int8_kv = precision.ends_with("_kv8");
+  const auto parsed = Precision::Parse(precision.substr(0, precision.size() - (int8_kv ? 4 : 0)));
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   if (!parsed.ok()) return nullptr;
   InlineParallel parallel;
   DecoderModel::LoadOptions options;
   options.precision = *parsed;
   options.max_context = max_context;
+  if (int8_kv) options.kv_dtype = DType::kI8;
   auto model = DecoderModel::Load(checkpoint, backend, parallel, nullptr, options);
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *model : nullptr;

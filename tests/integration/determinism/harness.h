@@ -44,7 +44,7 @@ struct RegimeStats {
 
 using ModelPtr = std::shared_ptr<const DecoderModel>;
 
-// Fails the running test and gives nullptr where the model cannot be loaded.
+// Fails the running test and gives nullptr where the model cannot be loaded. "_kv8" behind the precision: int8 KV.
 ModelPtr LoadModel(const Checkpoint& checkpoint, const Backend& backend, const std::string& precision,
                    int64_t max_context);
 

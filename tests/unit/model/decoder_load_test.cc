@@ -138,6 +138,9 @@ TEST_F(DecoderLoad, KvTypeFollowsThePrecision) {
   EXPECT_EQ((*Load(checkpoint, "fp16"))->MakeKvGeometry().dtype, DType::kF16);
   EXPECT_EQ((*Load(checkpoint, "int8"))->MakeKvGeometry().dtype, DType::kF16);
   const KvGeometry kv = (*Load(checkpoint, "int4"))->MakeKvGeometry();
+  EXPECT_EQ(
+      DecoderModel::KvGeometryFor((*Load(checkpoint, "int4"))->config(), *Precision::Parse("fp32"), DType::kI8).dtype,
+      DType::kI8);
   EXPECT_EQ(kv.dtype, DType::kF16);
   EXPECT_EQ(kv.num_layers, 2);
   EXPECT_EQ(kv.num_kv_heads, 1);

@@ -123,6 +123,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"bad_precision",
                 "models:\n- name: m\n  path: /m\n  variants:\n  - precision: int5\n",
                 {"c.yaml:5: models[0].variants[0].precision: "}},
+        BadCase{"bad_kv_cache",
+                "models:\n- name: m\n  path: /m\n  variants:\n  - precision: int8\n    kv_cache: int4\n",
+                {"c.yaml:6: models[0].variants[0].kv_cache: got \"int4\", wanted auto or int8"}},
         BadCase{"bad_device",
                 "models:\n- name: m\n  path: /m\n  variants:\n  - precision: int8\n    device: tpu\n",
                 {"c.yaml:6: models[0].variants[0].device: got \"tpu\", wanted cpu"}},
@@ -200,7 +203,7 @@ TEST(Config, EverythingCanBeSet) {
       "  - {name: full, precision: fp32, device: cpu, pool_weight: 2, max_sequences: 3, max_step_tokens: 64, "
       "step_budget_ms: 12.5, "
       "max_queue: 5,"
-      " max_queue_tokens: 100, kv_bytes: 1.5GiB, prefix_cache: false, max_context: 128, load: false}\n"
+      " max_queue_tokens: 100, kv_bytes: 1.5GiB, kv_cache: int8, prefix_cache: false, max_context: 128, load: false}\n"
       "  - precision: int4-g64-asym\n"
       "routing: [{model: m, experiment: e, salt: s, arms: [{name: a, variant: full, weight: 10000}], fallback: "
       "[full]}]\n"
@@ -216,6 +219,8 @@ TEST(Config, EverythingCanBeSet) {
   EXPECT_FALSE(settings->metrics.has_value());
   EXPECT_EQ(v.name, "full");
   EXPECT_EQ(v.kv_bytes, uint64_t{3} << 29);
+  EXPECT_TRUE(v.int8_kv);
+  EXPECT_FALSE(settings->models[0].variants[1].int8_kv);
   EXPECT_EQ(v.max_queue_tokens, 100);
   EXPECT_EQ(v.step_budget_ms, 12.5);
   EXPECT_EQ(settings->models[0].variants[1].step_budget_ms, 40);
