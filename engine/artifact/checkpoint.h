@@ -81,9 +81,9 @@ class Checkpoint {
   // A digest of names, types, shapes and file sizes (cheap; not of the bytes): hex.
   virtual std::string digest() const = 0;
 
-  // Stands for the bytes of all tensors without reading them all: digest(), the files' inodes and times, and a sample of
-  // their pages. Empty where that would not do: no files, or files changed so shortly before `now` that another change
-  // could leave the same times.
+  // Stands for the bytes of all tensors without reading them all: digest(), the files' inodes and times, and a sample
+  // of their pages. Empty where that would not do: no files, or files changed so shortly before `now` that another
+  // change could leave the same times.
   virtual std::string source_identity(std::chrono::system_clock::time_point) const { return {}; }
 
   // Gives the resident pages of the mapped files back to the system; the next access reads them again.

@@ -116,7 +116,9 @@ struct KvGeometry {
   size_t HeadBytes() const { return ElementBytes() + (has_scales() ? size_t{2} * block_tokens * sizeof(float) : 0); }
   size_t BlockBytes() const { return HeadBytes() * num_kv_heads * num_layers; }
   size_t KOffset(int layer, int kv_head) const { return HeadBytes() * (size_t{0} + layer * num_kv_heads + kv_head); }
-  size_t VOffset(int layer, int kv_head) const { return KOffset(layer, kv_head) + size_t{1} * head_dim * block_tokens * DTypeBytes(dtype); }
+  size_t VOffset(int layer, int kv_head) const {
+    return KOffset(layer, kv_head) + size_t{1} * head_dim * block_tokens * DTypeBytes(dtype);
+  }
   size_t KScaleOffset(int layer, int kv_head) const { return KOffset(layer, kv_head) + ElementBytes(); }
   size_t VScaleOffset(int layer, int kv_head) const {
     return KScaleOffset(layer, kv_head) + size_t{1} * block_tokens * sizeof(float);
@@ -199,9 +201,9 @@ class Backend {
 
 // Options that a config or an environment variable sets.
 struct CpuBackendOptions {
-  bool force_reference = false;              // scalar reference kernels only
+  bool force_reference = false;                         // scalar reference kernels only
   std::shared_ptr<TensorCache> packed_cache = nullptr;  // packed weights of earlier starts; null: none
-  bool huge_pages = false;                   // weights from the cache are copied into 2 MiB pages
+  bool huge_pages = false;                              // weights from the cache are copied into 2 MiB pages
 };
 // Fails only for a bad BITRATE_ISA.
 StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options = {});

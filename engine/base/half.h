@@ -1,5 +1,6 @@
 // Storage types for 16-bit floats and their exact scalar conversions. No arithmetic: convert, compute in f32, convert.
-// Rounding is to nearest, ties to even; NaN stays NaN; fp16 keeps subnormals. Pure bit operations, safe in any ISA file.
+// Rounding is to nearest, ties to even; NaN stays NaN; fp16 keeps subnormals. Pure bit operations, safe in any ISA
+// file.
 #ifndef BITRATE_ENGINE_BASE_HALF_H_
 #define BITRATE_ENGINE_BASE_HALF_H_
 
@@ -45,7 +46,7 @@ inline Fp16 ToFp16(float f) {
   const uint32_t magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
   if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // >= 65520 rounds to infinity
-  if (magnitude < 0x38800000u) {                                                  // below 2^-14: subnormal or zero
+  if (magnitude < 0x38800000u) {                                                 // below 2^-14: subnormal or zero
     // Adding 0.5 moves the value's last fp16 bit to the last f32 bit, so the addition itself rounds to nearest even.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u))};

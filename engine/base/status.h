@@ -34,9 +34,9 @@ Status MakeStatus(StatusCode code, std::string_view message);
 // Prefixes the message with "context: ", keeping the code. OK stays OK.
 Status Annotate(const Status& status, std::string_view context);
 
-#define BITRATE_STATUS_MAKER(Name, Code)                                      \
-  template <typename... Args>                                                 \
-  Status Name(fmt::format_string<Args...> format, Args&&... args) {           \
+#define BITRATE_STATUS_MAKER(Name, Code)                                       \
+  template <typename... Args>                                                  \
+  Status Name(fmt::format_string<Args...> format, Args&&... args) {            \
     return MakeStatus(Code, fmt::format(format, std::forward<Args>(args)...)); \
   }
 BITRATE_STATUS_MAKER(InvalidArgument, StatusCode::kInvalidArgument)
@@ -55,10 +55,10 @@ BITRATE_STATUS_MAKER(Aborted, StatusCode::kAborted)
 
 }  // namespace bitrate
 
-#define RETURN_IF_ERROR(expr)                             \
-  do {                                                    \
-    ::absl::Status bitrate_status_ = (expr);              \
-    if (!bitrate_status_.ok()) return bitrate_status_;    \
+#define RETURN_IF_ERROR(expr)                          \
+  do {                                                 \
+    ::absl::Status bitrate_status_ = (expr);           \
+    if (!bitrate_status_.ok()) return bitrate_status_; \
   } while (false)
 
 #define BITRATE_CONCAT_INNER_(a, b) a##b
