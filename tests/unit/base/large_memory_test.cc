@@ -88,7 +88,9 @@ TEST(LargeMemoryTest, MoreThanTheSystemHasIsRefused) {
   EXPECT_EQ(AllocateLarge(size_t{1} << 60), nullptr);
   EXPECT_EQ(AllocateLarge(SIZE_MAX - 5), nullptr);
   // AddressSanitizer ends the process over a request of that size.
-  if (kUseLargeMemory) EXPECT_THROW(AlignedBuffer<std::byte>(size_t{1} << 60), std::bad_alloc);
+  if (kUseLargeMemory) {
+    EXPECT_THROW(AlignedBuffer<std::byte>(size_t{1} << 60), std::bad_alloc);
+  }
 }
 
 TEST(LargeMemoryTest, BuffersAroundTheThresholdAreFreedWhereTheyCameFrom) {
