@@ -163,12 +163,12 @@ TEST_F(ModelCommands, InspectSaysWhyAModelDoesNotRun) {
   std::filesystem::create_directories(folder_);
   std::filesystem::copy(GoldenPath("arch/llama_tied/model"), folder_);
   json config = json::parse(ReadFile(folder_ + "/config.json"));
-  config["model_type"] = "gemma2";
+  config["model_type"] = "rwkv";
   std::ofstream(folder_ + "/config.json") << config;
   const CommandResult result = Inspect({folder_, "", "", true});
   ASSERT_EQ(result.exit_code, 0) << result.error;
   EXPECT_EQ(result.lines[0]["supported"], false);
-  EXPECT_THAT(result.lines[0]["reason"].get<std::string>(), HasSubstr("gemma2"));
+  EXPECT_THAT(result.lines[0]["reason"].get<std::string>(), HasSubstr("rwkv"));
 }
 
 }  // namespace
