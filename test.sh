@@ -34,7 +34,7 @@ run() {
 ctest_in() {
   local preset="$1"
   shift
-  ctest --test-dir "$BUILD/$preset" --output-on-failure --no-tests=error -j "$JOBS" "$@"
+  ctest --test-dir "$BUILD/$preset" --output-on-failure --no-tests=error -j 1 "$@"
 }
 
 say "Building (release)"
@@ -46,18 +46,19 @@ if [[ "$filter" =~ ^($labels)$ ]]; then
 elif [ -n "$filter" ]; then
   run "$filter" ctest_in release -R "$filter" -LE campaign
 else
-  run tests ctest_in release -LE "campaign|slow"
+  run tests ctest_in release -j "$JOBS" -LE "campaign|slow"
 fi
 
 if [ -z "$filter" ] || [ "$filter" = slow ]; then
   say "Unit tests under AddressSanitizer and UBSan"
-  run asan-build build_preset asan "unit_tests fuzzers"
+  run asan-build build_preset asan unit_tests
   run asan ctest_in asan -L '^unit$'
-  say "Fuzz smoke, 30 s a target"
-  run fuzz ctest_in asan -L '^slow$' -R '_smoke$'
   say "Unit tests of the threaded modules under ThreadSanitizer (no gRPC linked)"
   run tsan-build build_preset tsan threaded_tests
   run tsan ctest_in tsan -L '^unit$' -E '_corpus$|^arch_'   # what is not built there has no label
+  say "Fuzz smoke, 30 s a target"
+  run fuzz-build build_preset fuzz fuzzers
+  run fuzz ctest_in fuzz -L '^slow$' -R '_smoke$' -j "$JOBS"
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -11,19 +11,17 @@ find_package(absl REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Threads REQUIRED)
 
-# Clones in other folders share what is cached: paths below the root are relative, the working folder is not hashed.
 find_program(BITRATE_CCACHE ccache)
 if(BITRATE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
-      "${BITRATE_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${BITRATE_CCACHE}")
 endif()
 
 # Promise 2 (same bits whatever the batch): the compiler may not fuse a multiply and an add on its own; kernels write
 # fma where they mean it.
 add_compile_options(-ffp-contract=off)
 
-# What the sanitizer presets build instead of everything: the unit tests, those of them that test threads, and the fuzz
-# targets.
+# What the sanitizer and fuzz presets build instead of everything: the unit tests, those of them that test threads, and
+# the fuzz targets.
 add_custom_target(unit_tests)
 add_custom_target(threaded_tests)
 add_custom_target(fuzzers)
@@ -34,10 +32,6 @@ function(bitrate_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   if(ARG_SOURCES)
     add_library(bitrate_${name} STATIC ${ARG_SOURCES})
-    if(BITRATE_FUZZ AND NOT name STREQUAL "backend_cpu")
-      # The fuzzer steers by these modules' branches; kernels have none that input decides.
-      target_compile_options(bitrate_${name} PRIVATE -fsanitize=fuzzer-no-link)
-    endif()
     target_include_directories(bitrate_${name} PUBLIC "${PROJECT_SOURCE_DIR}")
     target_link_libraries(bitrate_${name} PUBLIC ${ARG_DEPS})
   else()
@@ -49,12 +43,10 @@ endfunction()
 
 # bitrate_kernel(TARGET ISA_FLAGS flags... SOURCES a.cc ...)
 # Adds sources compiled for one instruction set to an existing module. Only engine/backend/*/kernels uses it.
-# BITRATE_KERNEL_FLAGS of a preset: what else kernels are compiled with. Unrolled tiles dereference so often that UBSan's
-# checks of each pointer make them compile four times slower; ASan checks the same accesses.
 function(bitrate_kernel target)
   cmake_parse_arguments(ARG "" "" "ISA_FLAGS;SOURCES" ${ARGN})
   target_sources(${target} PRIVATE ${ARG_SOURCES})
-  set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS "${ARG_ISA_FLAGS};${BITRATE_KERNEL_FLAGS}")
+  set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS "${ARG_ISA_FLAGS}")
 endfunction()
 
 # bitrate_test(NAME SOURCES a_test.cc ... [DEPS targets...] [LABELS unit] [TIMEOUT 120] [WHOLE])

@@ -84,14 +84,13 @@ ensure_venv() {
   echo "$want" > "$stamp"
 }
 
-# build_preset PRESET TARGETS [cmake options...]: configures once, builds what changed.
+# build_preset PRESET TARGET [cmake options...]: configures once, builds what changed.
 build_preset() {
-  local preset="$1" targets="$2"
+  local preset="$1" target="$2"
   shift 2
   if [ ! -e "$BUILD/$preset/build.ninja" ] || [ $# -gt 0 ]; then
     cmake -S "$ROOT" --preset "$preset" "$@" >"$BUILD/configure-$preset.log" 2>&1 ||
       { tail -n 40 "$BUILD/configure-$preset.log" >&2; die "configuring preset $preset failed"; }
   fi
-  # shellcheck disable=SC2086
-  cmake --build "$BUILD/$preset" --target $targets -j "$JOBS"
+  cmake --build "$BUILD/$preset" --target "$target" -j "$JOBS"
 }
