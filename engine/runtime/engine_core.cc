@@ -13,7 +13,7 @@ namespace {
 constexpr int kMaxFailedSteps = 3;
 
 // The chunk that a loading variant times: long enough to fill the kernels' tiles, short enough not to delay the load.
-constexpr int64_t kCalibrationTokens = 64;
+constexpr int64_t kCalibrationTokens = 32;
 
 int64_t ToNanoseconds(TimePoint time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
@@ -320,8 +320,9 @@ Status EngineCore::WarmUp(Parallel& parallel, const Clock& clock) {
   const int64_t rows = std::min<int64_t>({options_.max_step_tokens, info_.max_context, pool_tokens});
   const int64_t chunk = std::min(rows, kCalibrationTokens);
   try {
-    // The first ones touch memory; what a later step takes is seen after that.
-    RETURN_IF_ERROR(runner_.WarmUp(parallel, static_cast<int>(rows)));
+    // The first ones touch memory; what a later step takes is seen after that. The widest step takes the memory of all
+    // wide steps already in its first layer, and the rest of it would be most of the time of a start.
+    RETURN_IF_ERROR(runner_.WarmUp(parallel, static_cast<int>(rows), 1));
     RETURN_IF_ERROR(runner_.WarmUp(parallel, 1));
     TimePoint start = clock.Now();
     RETURN_IF_ERROR(runner_.WarmUp(parallel, static_cast<int>(chunk)));

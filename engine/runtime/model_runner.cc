@@ -135,7 +135,7 @@ Status ModelRunner::Run(Parallel& parallel, const StepPlan& plan, std::vector<En
   return OkStatus();
 }
 
-Status ModelRunner::WarmUp(Parallel& parallel, int num_rows) {
+Status ModelRunner::WarmUp(Parallel& parallel, int num_rows, int num_layers) {
   BITRATE_CHECK(num_rows > 0);
   const int num_blocks = static_cast<int>(BlocksFor(num_rows, info_.block_tokens));
   input_.token_ids.assign(num_rows, 0);
@@ -145,11 +145,10 @@ Status ModelRunner::WarmUp(Parallel& parallel, int num_rows) {
   for (int b = 0; b < num_blocks; ++b) input_.block_tables[b] = b;
   input_.query_start = {0, num_rows};
   input_.max_blocks = num_blocks;
-  // A wide step takes the memory of all wide steps already in its first layer; the rest of it would be most of the time
-  // of a start. One row runs through everything.
-  input_.num_layers = num_rows > 1 ? 1 : 0;
-  RETURN_IF_ERROR(model_->Forward(parallel, input_));
+  input_.num_layers = num_layers;
+  const Status status = model_->Forward(parallel, input_);
   input_.num_layers = 0;
+  RETURN_IF_ERROR(status);
   slice_.assign(1, num_rows - 1);
   return model_->Logits(parallel, slice_, logits_.data());
 }

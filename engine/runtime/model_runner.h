@@ -38,9 +38,9 @@ class ModelRunner {
   // results[i] is of plan.entries[i], whose sequences are LiveSequence.
   Status Run(Parallel& parallel, const StepPlan& plan, std::vector<EntryResult>* results);
 
-  // A step of `num_rows` rows of token 0 in block 0 onwards, whose results are thrown away: touches weights and
-  // scratch.
-  Status WarmUp(Parallel& parallel, int num_rows);
+  // A step of `num_rows` rows of token 0 in block 0 onwards through the first `num_layers` layers (0 = all), whose
+  // results are thrown away: touches weights and scratch.
+  Status WarmUp(Parallel& parallel, int num_rows, int num_layers = 0);
 
  private:
   struct RowJob {

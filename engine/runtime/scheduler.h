@@ -13,12 +13,11 @@
 //      strictly more urgent class preempts running ones when slots or blocks are short.
 //   2. Decodes, one token each. When blocks run out, the last in rank is preempted for the sake of those before it; it
 //      is recomputed later. One that has nobody behind it waits a step, keeping its blocks.
-//   3. Prefill chunks by rank, with what is left of the token budget and of the time budget. The time budget bounds how
-//   long
-//      a step makes the decodes in it wait: the prefill tokens that fit are computed from the step-time model and
-//      rounded down so that the step's rows fill the kernels' tiles. Prefill gets at least a quarter of the step's time
-//      and min_prefill_tokens, however long the decodes take; without decodes nobody waits, and it gets the whole token
-//      budget.
+//   3. Prefill chunks by rank, with what is left of the token budget and of the time budget. The time budget bounds
+//      how long a step makes the decodes in it wait: the prefill tokens that fit are computed from the step-time model
+//      and rounded down so that the step's rows fill the kernels' tiles. Prefill gets at least a quarter of the step's
+//      time and min_prefill_tokens, however long the decodes take; without decodes nobody waits, and it gets the whole
+//      token budget.
 // Guarantees: with work present each step computes something, and the first in rank of the running ones advances
 // (unless it is a prefill and decodes fill the whole budget: then within prefill_every steps); decodes come before
 // prefill, and prefill gets a share of at least one step in prefill_every; no sequence is preempted more than

@@ -5,8 +5,8 @@
 // attention_weight is the time of one attended key over the time of one token's other work, as the step-time model has
 // learned it (StepTimeCoefficients::AttentionWeight), so that a long context pays for what it reads. A decode token
 // costs as much as a prefill token: both are one row of every matmul, and reading the weights is shared by all rows of
-// the step. Recomputed tokens are wasted, not charged. Sum of charges
-// + wasted = device_seconds, to floating-point rounding.
+// the step. Recomputed tokens are wasted, not charged. Sum of charges + wasted = device_seconds, to floating-point
+// rounding.
 #ifndef BITRATE_ENGINE_RUNTIME_STEP_COST_H_
 #define BITRATE_ENGINE_RUNTIME_STEP_COST_H_
 

@@ -249,6 +249,25 @@ TEST_F(InstanceTest, AFailingWarmUpFailsTheStart) {
   EXPECT_EQ(instance.status().code(), StatusCode::kInternal);
 }
 
+// What seeds the step-time model must be whole steps: one layer's time would make prompts look nearly free.
+TEST_F(InstanceTest, WarmUpTimesWholeStepsOnly) {
+  std::vector<std::pair<int, int>> steps;  // rows, layers (0 = all)
+  auto model = std::make_unique<StubModel>(shape_);
+  model->on_forward = [&](const StepInput& input) {
+    steps.emplace_back(input.num_rows(), input.num_layers);
+    return OkStatus();
+  };
+  options_.max_step_tokens = 40;
+  auto instance = ThreadedInstance::Start(std::move(model), nullptr, &pool_, &clock_, &observer_, options_);
+  ASSERT_TRUE(instance.ok()) << instance.status();
+  ASSERT_EQ(steps.size(), 4u);
+  EXPECT_EQ(steps[0].first, 40) << "the widest step takes its memory first";
+  EXPECT_EQ(steps[1], std::make_pair(1, 0));
+  EXPECT_GT(steps[2].first, 1) << "a timed chunk of a prompt";
+  EXPECT_EQ(steps[2].second, 0);
+  EXPECT_EQ(steps[3], std::make_pair(1, 0)) << "a timed decode";
+}
+
 TEST_F(InstanceTest, DestructionEndsWhatIsLeft) {
   options_.max_sequences = 1;
   Gate started;
