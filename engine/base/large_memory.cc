@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <iterator>
 #include <map>
 
 #include "engine/base/check.h"

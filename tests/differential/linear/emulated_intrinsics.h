@@ -16,12 +16,6 @@ inline I512 WidenEpu8(__m128i a) {
   for (int i = 0; i < 16; ++i) r.lane[i] = from.lane[i];
   return r.To<I512>();
 }
-inline V512 IntToFloat(I512 a) {
-  const auto from = Lanes<int32_t, 16>::From(a);
-  Lanes<float, 16> r;
-  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(from.lane[i]);  // nearest even, as MXCSR's default
-  return r.To<V512>();
-}
 inline I512 LoadInt(const void* p) {
   I512 v;
   std::memcpy(&v, p, sizeof(v));
@@ -62,7 +56,6 @@ inline V512 DotBf16(V512 acc, I512 a, I512 b) {
 
 #define __m512bh simde__m512i
 #define _mm512_cvtepu8_epi32(a) bitrate::emulated::WidenEpu8(a)
-#define _mm512_cvtepi32_ps(a) bitrate::emulated::IntToFloat(a)
 #define _mm512_loadu_si512(p) bitrate::emulated::LoadInt(p)
 #define _mm512_dpbusd_epi32(acc, a, b) bitrate::emulated::DotUnsignedSigned(acc, a, b)
 #define _mm512_mullo_epi32(a, b) bitrate::emulated::MulLow(a, b)
