@@ -180,8 +180,8 @@ class Backend {
   virtual void GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m,
                                int64_t inter, float* y) const = 0;
   // Mixture of experts. For each row of logits [M, E]: of the softmax over all experts the k largest (ties to the lower
-  // id), ascending by id; divided by their sum if `renormalize`. ids, weights [M, k].
-  virtual void RouteExperts(ExecContext& context, const float* logits, int64_t m, int64_t experts, int64_t k,
+  // id), ascending by id; divided by their sum if `renormalize`. ids, weights [M, k]; logits are overwritten.
+  virtual void RouteExperts(ExecContext& context, float* logits, int64_t m, int64_t experts, int64_t k,
                             bool renormalize, int32_t* ids, float* weights) const = 0;
   // out [rows.size(), W] = x[rows].
   virtual void PickRows(ExecContext& context, const float* x, std::span<const int32_t> rows, int64_t width,

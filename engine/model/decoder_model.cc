@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/model/decoder_impl.h"
@@ -24,7 +26,8 @@ uint64_t WorkspaceFloatsPerRow(const ModelConfig& c) {
 uint64_t StepWorkspace::bytes() const {
   return x.bytes() + normed.bytes() + qkv.bytes() + attn.bytes() + delta.bytes() + gate_up.bytes() + act.bytes() +
          gathered.bytes() + router.bytes() + expert_out.bytes() + expert_weights.bytes() +
-         (expert_ids.size() + slots.size() + expert_rows.capacity()) * sizeof(int32_t) + scratch.bytes();
+         (expert_ids.size() + slots.size() + expert_rows.size() + expert_ends.size()) * sizeof(int32_t) +
+         scratch.bytes();
 }
 
 DecoderModel::DecoderModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -81,7 +84,8 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
   w.expert_weights = floats(c.experts_per_token);
   w.expert_ids.resize(static_cast<size_t>(max_rows * c.experts_per_token));
   w.slots.resize(w.expert_ids.size());
-  w.expert_rows.reserve(static_cast<size_t>(max_rows));
+  w.expert_rows.resize(w.expert_ids.size());
+  w.expert_ends.resize(static_cast<size_t>(c.num_experts));
   return w;
 }
 
@@ -155,25 +159,34 @@ class ForwardPass {
     down.Run(context_, w_.act.data(), inter, rows, y, hidden_);
   }
 
+  // A counting sort of the choices by expert: expert_ends, slots and expert_rows.
+  void GroupByExpert(int64_t choices, int64_t k) {
+    std::vector<int32_t>& ends = w_.expert_ends;
+    std::fill(ends.begin(), ends.end(), 0);
+    for (int64_t i = 0; i < choices; ++i) ++ends[static_cast<size_t>(w_.expert_ids[static_cast<size_t>(i)])];
+    std::exclusive_scan(ends.begin(), ends.end(), ends.begin(), 0);
+    for (int64_t i = 0; i < choices; ++i) {
+      const int32_t slot = ends[static_cast<size_t>(w_.expert_ids[static_cast<size_t>(i)])]++;
+      w_.slots[static_cast<size_t>(i)] = slot;
+      w_.expert_rows[static_cast<size_t>(slot)] = static_cast<int32_t>(i / k);
+    }
+  }
+
   // Rows go to their experts expert by expert, so that each reads its weights once for all of them.
   void Experts(const DecoderLayer& layer) {
     const int64_t k = c_.experts_per_token;
     layer.router->Run(context_, Input(), hidden_, rows_, w_.router.data(), c_.num_experts);
     backend_.RouteExperts(context_, w_.router.data(), rows_, c_.num_experts, k, c_.renormalize_experts,
                           w_.expert_ids.data(), w_.expert_weights.data());
-    int32_t slot = 0;
+    GroupByExpert(rows_ * k, k);
+    int32_t first = 0;
     for (size_t e = 0; e < layer.experts.size(); ++e) {
-      const int32_t first = slot;
-      w_.expert_rows.clear();
-      for (int64_t i = 0; i < rows_ * k; ++i) {
-        if (w_.expert_ids[static_cast<size_t>(i)] != static_cast<int32_t>(e)) continue;
-        w_.expert_rows.push_back(static_cast<int32_t>(i / k));
-        w_.slots[static_cast<size_t>(i)] = slot++;
-      }
-      if (w_.expert_rows.empty()) continue;
-      backend_.PickRows(context_, Input(), w_.expert_rows, hidden_, w_.gathered.data());
-      Mlp(*layer.experts[e].gate_up, *layer.experts[e].down, w_.gathered.data(),
-          static_cast<int64_t>(w_.expert_rows.size()), w_.expert_out.data() + first * hidden_);
+      const int32_t begin = std::exchange(first, w_.expert_ends[e]), count = first - begin;
+      if (count == 0) continue;
+      const std::span<const int32_t> rows(w_.expert_rows.data() + begin, static_cast<size_t>(count));
+      backend_.PickRows(context_, Input(), rows, hidden_, w_.gathered.data());
+      Mlp(*layer.experts[e].gate_up, *layer.experts[e].down, w_.gathered.data(), count,
+          w_.expert_out.data() + begin * hidden_);
     }
     backend_.CombineRows(context_, w_.expert_out.data(), w_.slots.data(), w_.expert_weights.data(), rows_, k, hidden_,
                          w_.delta.data());

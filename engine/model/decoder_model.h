@@ -38,8 +38,9 @@ struct StepWorkspace {
   AlignedBuffer<float> router;             // [max_rows, experts]
   AlignedBuffer<float> expert_out;         // [max_rows * experts_per_token, hidden]
   AlignedBuffer<float> expert_weights;     // [max_rows, experts_per_token]
-  std::vector<int32_t> expert_ids, slots;  // [max_rows, experts_per_token]
-  std::vector<int32_t> expert_rows;        // of one expert
+  std::vector<int32_t> expert_ids, slots;  // [max_rows, experts_per_token]; slots: rows of expert_out
+  std::vector<int32_t> expert_rows;        // [max_rows * experts_per_token] the row that each slot is of
+  std::vector<int32_t> expert_ends;        // [experts] one past each expert's last slot
   ScratchArena scratch;
   uint64_t bytes() const;
 };

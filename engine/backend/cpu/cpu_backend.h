@@ -36,7 +36,7 @@ class CpuBackend final : public Backend {
   void Softcap(ExecContext& context, float* x, float cap, int64_t count) const override;
   void GatedActivation(ExecContext& context, Activation activation, const float* gate_up, int64_t m, int64_t inter,
                        float* y) const override;
-  void RouteExperts(ExecContext& context, const float* logits, int64_t m, int64_t experts, int64_t k, bool renormalize,
+  void RouteExperts(ExecContext& context, float* logits, int64_t m, int64_t experts, int64_t k, bool renormalize,
                     int32_t* ids, float* weights) const override;
   void PickRows(ExecContext& context, const float* x, std::span<const int32_t> rows, int64_t width,
                 float* out) const override;

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
-#include <vector>
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cpu/ops_rows.h"
@@ -11,40 +10,40 @@
 namespace bitrate {
 namespace {
 
-// probabilities [experts] = softmax of logits.
-void Softmax(const VecOps& ops, const float* logits, int64_t experts, float* probabilities) {
-  const float top = *std::max_element(logits, logits + experts);
-  for (int64_t e = 0; e < experts; ++e) probabilities[e] = logits[e] - top;
-  ops.exp(probabilities, experts, probabilities);
-  const float sum = std::accumulate(probabilities, probabilities + experts, 0.0f);
-  for (int64_t e = 0; e < experts; ++e) probabilities[e] /= sum;
+// x [n] becomes its softmax.
+void Softmax(const VecOps& ops, int64_t n, float* x) {
+  const float top = *std::max_element(x, x + n);
+  for (int64_t i = 0; i < n; ++i) x[i] -= top;
+  ops.exp(x, n, x);
+  const float sum = std::accumulate(x, x + n, 0.0f);
+  for (int64_t i = 0; i < n; ++i) x[i] /= sum;
+}
+
+// ids [k]: of the k largest of p [n], largest first; of equal ones the lower id. NaN is larger than nothing.
+void LargestOf(const float* p, int64_t n, int64_t k, int32_t* ids) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (found == k && !(p[i] > p[ids[k - 1]])) continue;
+    int64_t at = found < k ? found++ : k - 1;
+    for (; at > 0 && p[i] > p[ids[at - 1]]; --at) ids[at] = ids[at - 1];
+    ids[at] = static_cast<int32_t>(i);
+  }
 }
 
 }  // namespace
 
-void CpuBackend::RouteExperts(ExecContext& context, const float* logits, int64_t m, int64_t experts, int64_t k,
+void CpuBackend::RouteExperts(ExecContext& context, float* logits, int64_t m, int64_t experts, int64_t k,
                               bool renormalize, int32_t* ids, float* weights) const {
   BITRATE_CHECK(k >= 1 && k <= experts);
   ForRanges(context, m, 4 * experts, [&](int64_t begin, int64_t end) {
-    std::vector<float> probabilities(static_cast<size_t>(experts));
-    std::vector<int32_t> order(static_cast<size_t>(experts));
     for (int64_t r = begin; r < end; ++r) {
-      Softmax(ops_, logits + r * experts, experts, probabilities.data());
-      std::iota(order.begin(), order.end(), 0);
-      // NaN compares as equal to everything, which is no order; such a row takes the first experts and stays NaN.
-      const bool finite = probabilities[0] == probabilities[0];
-      const auto larger = [&](int32_t a, int32_t b) {
-        const float pa = probabilities[static_cast<size_t>(a)], pb = probabilities[static_cast<size_t>(b)];
-        return pa != pb ? pa > pb : a < b;
-      };
-      if (finite) std::partial_sort(order.begin(), order.begin() + k, order.end(), larger);
-      std::sort(order.begin(), order.begin() + k);
+      float* p = logits + r * experts;
+      int32_t* chosen = ids + r * k;
+      Softmax(ops_, experts, p);
+      LargestOf(p, experts, k, chosen);
+      std::sort(chosen, chosen + k);
       float sum = 0;
-      for (int64_t j = 0; j < k; ++j) {
-        ids[r * k + j] = order[static_cast<size_t>(j)];
-        weights[r * k + j] = probabilities[static_cast<size_t>(ids[r * k + j])];
-        sum += weights[r * k + j];
-      }
+      for (int64_t j = 0; j < k; ++j) sum += weights[r * k + j] = p[chosen[j]];
       for (int64_t j = 0; renormalize && j < k; ++j) weights[r * k + j] /= sum;
     }
   });

@@ -16,7 +16,7 @@ struct Routed {
   std::vector<float> weights;
 };
 
-Routed Route(const std::vector<float>& logits, int64_t experts, int64_t k, bool renormalize) {
+Routed Route(std::vector<float> logits, int64_t experts, int64_t k, bool renormalize) {
   const CpuBackend backend(*SelectIsa(), false);
   InlineParallel parallel;
   ScratchArena scratch;

@@ -61,7 +61,7 @@ class FakeBackend final : public Backend {
   void Scale(ExecContext&, float*, float, int64_t) const override {}
   void Softcap(ExecContext&, float*, float, int64_t) const override {}
   void GatedActivation(ExecContext&, Activation, const float*, int64_t, int64_t, float*) const override {}
-  void RouteExperts(ExecContext&, const float*, int64_t, int64_t, int64_t, bool, int32_t*, float*) const override {}
+  void RouteExperts(ExecContext&, float*, int64_t, int64_t, int64_t, bool, int32_t*, float*) const override {}
   void PickRows(ExecContext&, const float*, std::span<const int32_t>, int64_t, float*) const override {}
   void CombineRows(ExecContext&, const float*, const int32_t*, const float*, int64_t, int64_t, int64_t,
                    float*) const override {}
