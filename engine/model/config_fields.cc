@@ -175,6 +175,16 @@ Status ReadExperts(const nlohmann::json& config, std::initializer_list<std::stri
   return OkStatus();
 }
 
+Status ReadBiases(const nlohmann::json& config, ModelConfig& out) {
+  ASSIGN_OR_RETURN(const std::optional<bool> attention_bias, FindBool(config, "attention_bias"));
+  ASSIGN_OR_RETURN(const std::optional<bool> output_bias, FindBool(config, "attention_output_bias"));
+  ASSIGN_OR_RETURN(const std::optional<bool> mlp_bias, FindBool(config, "mlp_bias"));
+  out.attention_bias = attention_bias.value_or(false);
+  out.attention_output_bias = output_bias.value_or(out.attention_bias);
+  out.mlp_bias = mlp_bias.value_or(false);
+  return OkStatus();
+}
+
 StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback) {
   ASSIGN_OR_RETURN(const std::optional<double> value, FindFloat(config, key));
   if (!value) return fallback;

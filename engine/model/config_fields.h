@@ -47,6 +47,9 @@ Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::s
 Status ReadExperts(const nlohmann::json& config, std::initializer_list<std::string_view> count_keys,
                    std::string_view size_key, ModelConfig& out);
 
+// "attention_bias" (q, k, v, o; "attention_output_bias", a key of GGUF's mapping, for o apart) and "mlp_bias".
+Status ReadBiases(const nlohmann::json& config, ModelConfig& out);
+
 // A positive, finite number of moderate size, or `fallback` where it is absent or null.
 StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback);
 

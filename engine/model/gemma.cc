@@ -27,8 +27,7 @@ StatusOr<ModelConfig> MapShared(const nlohmann::json& config, std::initializer_l
   out.embedding_scale = std::sqrt(static_cast<float>(out.hidden_size));
   ASSIGN_OR_RETURN(const double scalar, ReadScale(config, "query_pre_attn_scalar", 256.0));
   out.attention_scale = 1.0 / std::sqrt(scalar);
-  ASSIGN_OR_RETURN(const std::optional<bool> bias, FindBool(config, "attention_bias"));
-  out.attention_bias = out.attention_output_bias = bias.value_or(false);
+  RETURN_IF_ERROR(ReadBiases(config, out));
   return out;
 }
 

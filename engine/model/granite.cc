@@ -20,10 +20,7 @@ StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
   ASSIGN_OR_RETURN(out.attention_scale, ReadScale(config, "attention_multiplier", 1.0));
   ASSIGN_OR_RETURN(const double divisor, ReadScale(config, "logits_scaling", 1.0));
   out.logits_scale = 1.0 / divisor;
-  ASSIGN_OR_RETURN(const std::optional<bool> attention_bias, FindBool(config, "attention_bias"));
-  ASSIGN_OR_RETURN(const std::optional<bool> mlp_bias, FindBool(config, "mlp_bias"));
-  out.attention_bias = out.attention_output_bias = attention_bias.value_or(false);
-  out.mlp_bias = mlp_bias.value_or(false);
+  RETURN_IF_ERROR(ReadBiases(config, out));
   return out;
 }
 

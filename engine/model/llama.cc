@@ -16,12 +16,7 @@ StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
   ModelConfig out;
   RETURN_IF_ERROR(ReadCommon(config, out));
   RETURN_IF_ERROR(ReadRope(config, out));
-  ASSIGN_OR_RETURN(const std::optional<bool> attention_bias, FindBool(config, "attention_bias"));
-  ASSIGN_OR_RETURN(const std::optional<bool> output_bias, FindBool(config, "attention_output_bias"));
-  ASSIGN_OR_RETURN(const std::optional<bool> mlp_bias, FindBool(config, "mlp_bias"));
-  out.attention_bias = attention_bias.value_or(false);
-  out.attention_output_bias = output_bias.value_or(out.attention_bias);
-  out.mlp_bias = mlp_bias.value_or(false);
+  RETURN_IF_ERROR(ReadBiases(config, out));
   return out;
 }
 

@@ -11,8 +11,8 @@
 namespace bitrate {
 namespace {
 
-StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
-  RETURN_IF_ERROR(RefuseSwitches(config, {"sliding_window"}));
+StatusOr<ModelConfig> MapShared(const nlohmann::json& config, std::initializer_list<std::string_view> applied) {
+  RETURN_IF_ERROR(RefuseSwitches(config, applied));
   ModelConfig out;
   RETURN_IF_ERROR(ReadCommon(config, out));
   RETURN_IF_ERROR(ReadRope(config, out));
@@ -21,13 +21,10 @@ StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
   return out;
 }
 
+StatusOr<ModelConfig> MapMistral(const nlohmann::json& config) { return MapShared(config, {"sliding_window"}); }
+
 StatusOr<ModelConfig> MapMixtral(const nlohmann::json& config) {
-  RETURN_IF_ERROR(RefuseSwitches(config, {"sliding_window", "num_local_experts"}));
-  ModelConfig out;
-  RETURN_IF_ERROR(ReadCommon(config, out));
-  RETURN_IF_ERROR(ReadRope(config, out));
-  RETURN_IF_ERROR(ReadSlidingLayers(
-      config, [](int64_t, int64_t) { return true; }, 0, out));
+  ASSIGN_OR_RETURN(ModelConfig out, MapShared(config, {"sliding_window", "num_local_experts"}));
   RETURN_IF_ERROR(ReadExperts(config, {"num_local_experts"}, "intermediate_size", out));
   return out;
 }
@@ -47,7 +44,7 @@ LayerTensorNames MixtralLayerNames(int64_t layer) {
 
 const Architecture kMixtralArchitecture = {"mixtral", "MixtralForCausalLM", MapMixtral, LlamaModelNames,
                                            MixtralLayerNames};
-const Architecture kMistralArchitecture = {"mistral", "MistralForCausalLM", MapConfig, LlamaModelNames,
+const Architecture kMistralArchitecture = {"mistral", "MistralForCausalLM", MapMistral, LlamaModelNames,
                                            LlamaLayerNames};
 
 }  // namespace bitrate

@@ -16,8 +16,7 @@ StatusOr<ModelConfig> MapConfig(const nlohmann::json& config) {
   ModelConfig out;
   RETURN_IF_ERROR(ReadCommon(config, out));
   RETURN_IF_ERROR(ReadRope(config, out));
-  ASSIGN_OR_RETURN(const std::optional<bool> bias, FindBool(config, "attention_bias"));
-  out.attention_bias = out.attention_output_bias = bias.value_or(false);
+  RETURN_IF_ERROR(ReadBiases(config, out));
   out.qk_norm = QkNorm::kProjection;
   out.pre_norms = false;
   out.post_norms = true;

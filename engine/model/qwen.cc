@@ -20,7 +20,8 @@ Status ReadQwenWindows(const nlohmann::json& config, ModelConfig& out) {
       config, [](int64_t layer, int64_t first) { return layer >= first; }, from.value_or(28), out);
 }
 
-StatusOr<ModelConfig> MapDecoder(const nlohmann::json& config) {
+StatusOr<ModelConfig> MapShared(const nlohmann::json& config, std::initializer_list<std::string_view> applied) {
+  RETURN_IF_ERROR(RefuseSwitches(config, applied));
   ModelConfig out;
   RETURN_IF_ERROR(ReadCommon(config, out));
   RETURN_IF_ERROR(ReadRope(config, out));
@@ -28,27 +29,16 @@ StatusOr<ModelConfig> MapDecoder(const nlohmann::json& config) {
   return out;
 }
 
-StatusOr<ModelConfig> MapShared(const nlohmann::json& config) {
-  RETURN_IF_ERROR(RefuseSwitches(config, {"sliding_window", "use_sliding_window"}));
-  return MapDecoder(config);
-}
-
 StatusOr<ModelConfig> MapQwen2(const nlohmann::json& config) {
-  ASSIGN_OR_RETURN(ModelConfig out, MapShared(config));
+  ASSIGN_OR_RETURN(ModelConfig out, MapShared(config, {"sliding_window", "use_sliding_window"}));
   out.attention_bias = true;
   return out;
 }
 
-Status AddQwen3(const nlohmann::json& config, ModelConfig& out) {
-  ASSIGN_OR_RETURN(const std::optional<bool> bias, FindBool(config, "attention_bias"));
-  out.attention_bias = out.attention_output_bias = bias.value_or(false);
-  out.qk_norm = QkNorm::kHead;
-  return OkStatus();
-}
-
 StatusOr<ModelConfig> MapQwen3(const nlohmann::json& config) {
-  ASSIGN_OR_RETURN(ModelConfig out, MapShared(config));
-  RETURN_IF_ERROR(AddQwen3(config, out));
+  ASSIGN_OR_RETURN(ModelConfig out, MapShared(config, {"sliding_window", "use_sliding_window"}));
+  RETURN_IF_ERROR(ReadBiases(config, out));
+  out.qk_norm = QkNorm::kHead;
   return out;
 }
 
@@ -72,9 +62,10 @@ Status ReadDenseLayers(const nlohmann::json& config, ModelConfig& out) {
 }
 
 StatusOr<ModelConfig> MapQwen3Moe(const nlohmann::json& config) {
-  RETURN_IF_ERROR(RefuseSwitches(config, {"sliding_window", "use_sliding_window", "num_experts", "num_local_experts"}));
-  ASSIGN_OR_RETURN(ModelConfig out, MapDecoder(config));
-  RETURN_IF_ERROR(AddQwen3(config, out));
+  ASSIGN_OR_RETURN(ModelConfig out,
+                   MapShared(config, {"sliding_window", "use_sliding_window", "num_experts", "num_local_experts"}));
+  RETURN_IF_ERROR(ReadBiases(config, out));
+  out.qk_norm = QkNorm::kHead;
   RETURN_IF_ERROR(ReadExperts(config, {"num_experts", "num_local_experts"}, "moe_intermediate_size", out));
   ASSIGN_OR_RETURN(const std::optional<bool> renormalize, FindBool(config, "norm_topk_prob"));
   out.renormalize_experts = renormalize.value_or(false);
