@@ -7,8 +7,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace bitrate::decode {
+
+template <typename Block>
+Block LoadBlock(const std::byte* row, int64_t index) {
+  Block block;
+  std::memcpy(&block, row + index * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
+  return block;
+}
 
 using RowDecoder = void (*)(const std::byte* row, int64_t k, float* out);
 
@@ -23,6 +31,10 @@ void RowQ5_1(const std::byte* row, int64_t k, float* out);
 void RowQ4_K(const std::byte* row, int64_t k, float* out);
 void RowQ5_K(const std::byte* row, int64_t k, float* out);
 void RowQ6_K(const std::byte* row, int64_t k, float* out);
+void RowQ2_K(const std::byte* row, int64_t k, float* out);
+void RowQ3_K(const std::byte* row, int64_t k, float* out);
+void RowIQ4_NL(const std::byte* row, int64_t k, float* out);
+void RowIQ4_XS(const std::byte* row, int64_t k, float* out);
 
 }  // namespace bitrate::decode
 

@@ -1,18 +1,9 @@
 // The formats of 32-weight blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1.
-#include <cstring>
-
 #include "engine/format/blocks.h"
 #include "engine/format/decode.h"
 
 namespace bitrate::decode {
 namespace {
-
-template <typename Block>
-Block LoadBlock(const std::byte* row, int64_t index) {
-  Block block;
-  std::memcpy(&block, row + index * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
-  return block;
-}
 
 // codes [32] u8: element j from the low nibbles, element j + 16 from the high ones.
 inline void UnpackNibbles(const uint8_t* __restrict qs, uint8_t* __restrict codes) {

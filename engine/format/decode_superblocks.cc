@@ -1,18 +1,9 @@
-// The formats of 256-weight superblocks: Q4_K, Q5_K, Q6_K.
-#include <cstring>
-
+// The formats of 256-weight superblocks whose codes are even steps: Q2_K to Q6_K.
 #include "engine/format/blocks.h"
 #include "engine/format/decode.h"
 
 namespace bitrate::decode {
 namespace {
-
-template <typename Block>
-Block LoadBlock(const std::byte* row, int64_t index) {
-  Block block;
-  std::memcpy(&block, row + index * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
-  return block;
-}
 
 // out[j] = scale * codes[j] - min over one sub-block of 32.
 inline void ScaleMinusMin(float scale, float min, const uint8_t* __restrict codes, float* __restrict out) {
@@ -70,6 +61,39 @@ void RowQ6_K(const std::byte* row, int64_t k, float* __restrict out) {
             out[l] = scale * static_cast<float>(code - 32);
           }
         }
+      }
+    }
+  }
+}
+
+void RowQ2_K(const std::byte* row, int64_t k, float* __restrict out) {
+  for (int64_t b = 0; b < k / kSuperblockElements; ++b) {
+    const auto block = LoadBlock<BlockQ2_K>(row, b);
+    const float d = ToFloat(block.d), dmin = ToFloat(block.dmin);
+    for (int s = 0; s < 16; ++s, out += 16) {  // 16 weights: half s / 8, bit pair (s % 8) / 2, run s % 2
+      const float scale = d * static_cast<float>(block.scales[s] & 15);
+      const float min = dmin * static_cast<float>(block.scales[s] >> 4);
+      const uint8_t* qs = block.qs + 32 * (s / 8) + 16 * (s % 2);
+      const int shift = s % 8 / 2 * 2;
+      for (int l = 0; l < 16; ++l) out[l] = scale * static_cast<float>((qs[l] >> shift) & 3) - min;
+    }
+  }
+}
+
+void RowQ3_K(const std::byte* row, int64_t k, float* __restrict out) {
+  uint8_t scales[16];
+  for (int64_t b = 0; b < k / kSuperblockElements; ++b) {
+    const auto block = LoadBlock<BlockQ3_K>(row, b);
+    const float d = ToFloat(block.d);
+    UnpackQ3Scales(block.scales, scales);
+    for (int s = 0; s < 16; ++s, out += 16) {  // as in Q2_K
+      const float scale = d * static_cast<float>(scales[s] - 32);
+      const uint8_t* qs = block.qs + 32 * (s / 8) + 16 * (s % 2);
+      const uint8_t* hmask = block.hmask + 16 * (s % 2);
+      const int shift = s % 8 / 2 * 2;
+      for (int l = 0; l < 16; ++l) {
+        const int code = ((qs[l] >> shift) & 3) | (((hmask[l] >> (s / 2)) & 1) << 2);
+        out[l] = scale * static_cast<float>(code - 4);
       }
     }
   }

@@ -13,7 +13,7 @@ constexpr QuantFormat Row(QuantFormatId id, std::string_view name, int elements,
   return {id, name, elements, bytes, 8.0 * bytes / elements, gguf_type, code_bits};
 }
 
-constexpr std::array<QuantFormat, 11> kFormats = {{
+constexpr std::array<QuantFormat, 15> kFormats = {{
     Row(QuantFormatId::kF32, "F32", 1, 4, 0, 32),
     Row(QuantFormatId::kF16, "F16", 1, 2, 1, 16),
     Row(QuantFormatId::kBF16, "BF16", 1, 2, 30, 16),
@@ -25,6 +25,10 @@ constexpr std::array<QuantFormat, 11> kFormats = {{
     Row(QuantFormatId::kQ4_K, "Q4_K", kSuperblockElements, sizeof(BlockQ4_K), 12, 4),
     Row(QuantFormatId::kQ5_K, "Q5_K", kSuperblockElements, sizeof(BlockQ5_K), 13, 5),
     Row(QuantFormatId::kQ6_K, "Q6_K", kSuperblockElements, sizeof(BlockQ6_K), 14, 6),
+    Row(QuantFormatId::kQ2_K, "Q2_K", kSuperblockElements, sizeof(BlockQ2_K), 10, 2),
+    Row(QuantFormatId::kQ3_K, "Q3_K", kSuperblockElements, sizeof(BlockQ3_K), 11, 3),
+    Row(QuantFormatId::kIQ4_NL, "IQ4_NL", kBlockElements, sizeof(BlockIQ4_NL), 20, 4),
+    Row(QuantFormatId::kIQ4_XS, "IQ4_XS", kSuperblockElements, sizeof(BlockIQ4_XS), 23, 4),
 }};
 
 constexpr bool IndexedById() {

@@ -30,6 +30,14 @@ decode::RowDecoder DecoderOf(QuantFormatId format) {
       return decode::RowQ5_K;
     case QuantFormatId::kQ6_K:
       return decode::RowQ6_K;
+    case QuantFormatId::kQ2_K:
+      return decode::RowQ2_K;
+    case QuantFormatId::kQ3_K:
+      return decode::RowQ3_K;
+    case QuantFormatId::kIQ4_NL:
+      return decode::RowIQ4_NL;
+    case QuantFormatId::kIQ4_XS:
+      return decode::RowIQ4_XS;
   }
   return nullptr;
 }

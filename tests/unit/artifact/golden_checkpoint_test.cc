@@ -84,7 +84,8 @@ TEST_P(GgufGolden, FourBitGridsRepackExactly) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, GgufGolden,
                          testing::Values("gguf_f16", "gguf_bf16", "gguf_q8_0", "gguf_q4_0", "gguf_q4_1", "gguf_q5_0",
-                                         "gguf_q5_1", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_mix_q4_k_m"),
+                                         "gguf_q5_1", "gguf_q4_k", "gguf_q5_k", "gguf_q6_k", "gguf_q2_k", "gguf_q3_k",
+                                         "gguf_iq4_nl", "gguf_iq4_xs", "gguf_mix_q4_k_m"),
                          [](const auto& info) { return std::string(info.param); });
 
 struct FolderCase {

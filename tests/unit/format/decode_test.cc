@@ -48,6 +48,38 @@ float Slow6K(const uint8_t* b, int i) {
   return HalfAt(b + 208) * static_cast<float>(scale) * static_cast<float>((nibble | (top << 4)) - 32);
 }
 
+float Slow2K(const uint8_t* b, int i) {
+  const int q = (b[16 + i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2)) & 3;
+  const uint8_t scale_min = b[i / 16];
+  return HalfAt(b + 80) * static_cast<float>(scale_min & 15) * static_cast<float>(q) -
+         HalfAt(b + 82) * static_cast<float>(scale_min >> 4);
+}
+
+// The scales' bit pattern as ggml's drawing has it: IIIIAAAA ... PPPPHHHH, then MMIIEEAA ... PPLLHHDD for A ... P.
+float Slow3K(const uint8_t* b, int i) {
+  const uint8_t* packed = b + 96;
+  const int s = i / 16;
+  int scale = s < 8 ? packed[s] % 16 : packed[s - 8] / 16;
+  const int pair_shift[] = {0, 2, 4, 6};
+  scale += 16 * ((packed[8 + (s & 3)] >> pair_shift[s >> 2]) & 3);
+  int q = (b[32 + i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2)) & 3;
+  if (((b[i % 32] >> (i / 32)) & 1) == 0) q -= 4;
+  return HalfAt(b + 108) * static_cast<float>(scale - 32) * static_cast<float>(q);
+}
+
+int Iq4Value(int code) {
+  constexpr int kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  return kValues[code];
+}
+
+float SlowIq4Xs(const uint8_t* b, int i) {
+  const int s = i / 32;
+  const int low = s % 2 == 0 ? b[4 + s / 2] % 16 : b[4 + s / 2] / 16;
+  const int high = (b[2 + s / 4] >> (s % 4 * 2)) & 3;
+  return HalfAt(b) * static_cast<float>(low + 16 * high - 32) *
+         static_cast<float>(Iq4Value(Nibble32(b + 8 + 16 * s, i % 32)));
+}
+
 // Weight i of a block.
 float Slow(QuantFormatId format, const uint8_t* b, int i) {
   switch (format) {
@@ -67,6 +99,14 @@ float Slow(QuantFormatId format, const uint8_t* b, int i) {
       return Slow4Or5K(b, i, true);
     case QuantFormatId::kQ6_K:
       return Slow6K(b, i);
+    case QuantFormatId::kQ2_K:
+      return Slow2K(b, i);
+    case QuantFormatId::kQ3_K:
+      return Slow3K(b, i);
+    case QuantFormatId::kIQ4_NL:
+      return HalfAt(b) * static_cast<float>(Iq4Value(Nibble32(b + 2, i)));
+    case QuantFormatId::kIQ4_XS:
+      return SlowIq4Xs(b, i);
     case QuantFormatId::kF16:
       return HalfAt(b);
     case QuantFormatId::kBF16:

@@ -16,12 +16,21 @@ struct Published {
   double bits_per_weight;
 };
 constexpr Published kPublished[] = {
-    {QuantFormatId::kF32, "F32", 0, 4, 1, 32.0},          {QuantFormatId::kF16, "F16", 1, 2, 1, 16.0},
-    {QuantFormatId::kBF16, "BF16", 30, 2, 1, 16.0},       {QuantFormatId::kQ8_0, "Q8_0", 8, 34, 32, 8.5},
-    {QuantFormatId::kQ4_0, "Q4_0", 2, 18, 32, 4.5},       {QuantFormatId::kQ4_1, "Q4_1", 3, 20, 32, 5.0},
-    {QuantFormatId::kQ5_0, "Q5_0", 6, 22, 32, 5.5},       {QuantFormatId::kQ5_1, "Q5_1", 7, 24, 32, 6.0},
-    {QuantFormatId::kQ4_K, "Q4_K", 12, 144, 256, 4.5},    {QuantFormatId::kQ5_K, "Q5_K", 13, 176, 256, 5.5},
+    {QuantFormatId::kF32, "F32", 0, 4, 1, 32.0},
+    {QuantFormatId::kF16, "F16", 1, 2, 1, 16.0},
+    {QuantFormatId::kBF16, "BF16", 30, 2, 1, 16.0},
+    {QuantFormatId::kQ8_0, "Q8_0", 8, 34, 32, 8.5},
+    {QuantFormatId::kQ4_0, "Q4_0", 2, 18, 32, 4.5},
+    {QuantFormatId::kQ4_1, "Q4_1", 3, 20, 32, 5.0},
+    {QuantFormatId::kQ5_0, "Q5_0", 6, 22, 32, 5.5},
+    {QuantFormatId::kQ5_1, "Q5_1", 7, 24, 32, 6.0},
+    {QuantFormatId::kQ4_K, "Q4_K", 12, 144, 256, 4.5},
+    {QuantFormatId::kQ5_K, "Q5_K", 13, 176, 256, 5.5},
     {QuantFormatId::kQ6_K, "Q6_K", 14, 210, 256, 6.5625},
+    {QuantFormatId::kQ2_K, "Q2_K", 10, 84, 256, 2.625},
+    {QuantFormatId::kQ3_K, "Q3_K", 11, 110, 256, 3.4375},
+    {QuantFormatId::kIQ4_NL, "IQ4_NL", 20, 18, 32, 4.5},
+    {QuantFormatId::kIQ4_XS, "IQ4_XS", 23, 136, 256, 4.25},
 };
 
 TEST(QuantFormat, TableMatchesThePublishedOne) {
@@ -41,7 +50,7 @@ TEST(QuantFormat, TableMatchesThePublishedOne) {
 TEST(QuantFormat, OtherGgufTypesAreUnknown) {
   std::set<uint32_t> known;
   for (const Published& row : kPublished) known.insert(row.gguf_type);
-  for (uint32_t type : {4u, 5u, 9u, 10u, 11u, 15u, 20u, 23u, 24u, 39u, 40u, 1000u, 0xffffffffu}) {
+  for (uint32_t type : {4u, 5u, 9u, 15u, 16u, 19u, 21u, 24u, 34u, 39u, 40u, 1000u, 0xffffffffu}) {
     ASSERT_FALSE(known.contains(type));
     EXPECT_FALSE(QuantFormatFromGgufType(type).has_value()) << type;
   }
