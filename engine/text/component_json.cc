@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/text/component_reader.h"
+#include "engine/text/oniguruma.h"
 #include "engine/text/utf8.h"
 
 namespace bitrate::text {
@@ -55,7 +56,7 @@ StatusOr<SplitBehavior> ReadBehavior(const json& node, SplitBehavior otherwise) 
 }
 
 StatusOr<PreTokenizerPtr> MakePatternSplit(std::string_view pattern, SplitBehavior behavior, bool invert) {
-  ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
+  ASSIGN_OR_RETURN(Regex regex, CompileOniguruma(pattern));
   return MakeSplit(TextPattern{{}, std::move(regex)}, behavior, invert);
 }
 
@@ -128,7 +129,7 @@ StatusOr<TextPattern> ReadPattern(const json& node) {
     return result;
   }
   ASSIGN_OR_RETURN(const std::string regex, GetString(*pattern, "Regex"));
-  auto compiled = Regex::Compile(regex);
+  auto compiled = CompileOniguruma(regex);
   if (!compiled.ok()) return Annotate(compiled.status(), "pattern.Regex");
   result.regex = std::move(*compiled);
   return result;

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/regex.h"
 #include "engine/base/status.h"
-#include "engine/text/regex.h"
 
 namespace bitrate::text {
 

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/regex.h"
 #include "engine/base/status.h"
 #include "engine/text/normalizer.h"
-#include "engine/text/regex.h"
 
 namespace bitrate::text {
 

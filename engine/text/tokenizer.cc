@@ -85,7 +85,7 @@ class Encoding {
   const TokenizerParts& parts_;
   const bool parse_special_;
   std::vector<int32_t>* const out_;
-  text::RegexScratch regex_;
+  RegexScratch regex_;
   text::ModelScratch scratch_;
 };
 

@@ -4,6 +4,7 @@
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
 #include "engine/text/bpe_model.h"
+#include "engine/text/oniguruma.h"
 #include "engine/text/tokenizer_parts.h"
 #include "engine/text/utf8.h"
 
@@ -124,7 +125,7 @@ Status LoadIds(const GgufVocab& gguf, TokenizerParts* parts) {
 Status LoadGpt2(const GgufVocab& gguf, const PreRule& rule, TokenizerParts* parts) {
   std::vector<std::unique_ptr<PreTokenizer>> splits;
   for (const std::string_view pattern : rule.patterns) {
-    ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
+    ASSIGN_OR_RETURN(Regex regex, CompileOniguruma(pattern));
     splits.push_back(MakeSplit(TextPattern{{}, std::move(regex)}, SplitBehavior::kIsolated, /*invert=*/false));
   }
   parts->pre_tokenizer = MakePreTokenizerSequence(std::move(splits));

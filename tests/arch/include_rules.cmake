@@ -35,7 +35,7 @@ set(only_in
   "spdlog/|server"
   "dnnl|engine/backend/cpu"
   "immintrin.h|engine/backend/cpu/kernels"
-  "pcre2|engine/text"
+  "pcre2|engine/base"
   "utf8proc|engine/text")
 
 set(violations "")

@@ -4,6 +4,7 @@
 #include "engine/base/limits.h"
 #include "engine/text/added_tokens.h"
 #include "engine/text/normalizer.h"
+#include "engine/text/oniguruma.h"
 #include "engine/text/pre_tokenizer.h"
 #include "engine/text/utf8.h"
 
@@ -24,7 +25,7 @@ Strings Pieces(const PreTokenizer& pre_tokenizer, std::string_view text, bool at
 
 TextPattern Literal(std::string text) { return {std::move(text), std::nullopt}; }
 TextPattern Pattern(std::string_view pattern) {
-  auto regex = Regex::Compile(pattern);
+  auto regex = CompileOniguruma(pattern);
   EXPECT_TRUE(regex.ok()) << regex.status();
   return {{}, std::move(*regex)};
 }

@@ -5,7 +5,7 @@
 #include "engine/base/limits.h"
 #include "engine/text/byte_level.h"
 #include "engine/text/byte_trie.h"
-#include "engine/text/regex.h"
+#include "engine/text/oniguruma.h"
 #include "engine/text/unicode_form.h"
 #include "engine/text/utf8.h"
 
@@ -96,7 +96,7 @@ TEST(ByteTrie, FindsEveryPrefix) {
 }
 
 bool Matches(std::string_view pattern, std::string_view text) {
-  auto regex = Regex::Compile(pattern);
+  auto regex = CompileOniguruma(pattern);
   EXPECT_TRUE(regex.ok()) << regex.status();
   RegexScratch scratch;
   auto match = regex->Find(text, 0, &scratch);
@@ -118,21 +118,21 @@ TEST(Regex, ReadsPatternsAsOniguruma) {
 
 TEST(Regex, RefusesWhatItWouldReadDifferently) {
   for (const char* pattern : {"[a[bc]]", "[a-z&&[^b]]", "(", "a\\", "[a", "\\C", "a{2,1}", "[\\H]"}) {
-    auto regex = Regex::Compile(pattern);
+    auto regex = CompileOniguruma(pattern);
     ASSERT_FALSE(regex.ok()) << pattern;
     EXPECT_EQ(regex.status().code(), StatusCode::kInvalidArgument) << pattern;
   }
 }
 
 TEST(Regex, BoundsThePattern) {
-  EXPECT_TRUE(Regex::Compile("a?" + std::string(limits::kMaxPatternBytes - 2, ' ')).ok() ||
-              Regex::Compile(std::string(1000, 'a')).ok());
-  EXPECT_FALSE(Regex::Compile(std::string(limits::kMaxPatternBytes + 1, 'a')).ok());
+  EXPECT_TRUE(CompileOniguruma("a?" + std::string(limits::kMaxPatternBytes - 2, ' ')).ok() ||
+              CompileOniguruma(std::string(1000, 'a')).ok());
+  EXPECT_FALSE(CompileOniguruma(std::string(limits::kMaxPatternBytes + 1, 'a')).ok());
 }
 
 // Catastrophic backtracking ends in a Status (an Oniguruma tokenizer would not end).
 TEST(Regex, GivesUpInsteadOfHanging) {
-  auto regex = Regex::Compile("^(a+)+$");
+  auto regex = CompileOniguruma("^(a+)+$");
   ASSERT_TRUE(regex.ok());
   RegexScratch scratch;
   auto match = regex->Find(std::string(100, 'a') + "!", 0, &scratch);
