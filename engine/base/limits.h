@@ -31,6 +31,12 @@ inline constexpr int64_t kMaxHeads = 4096;
 inline constexpr int64_t kMaxHeadDim = 1024;
 inline constexpr int64_t kMaxContext = int64_t{1} << 24;
 
+// LoRA adapters.
+inline constexpr int64_t kMaxAdapterRank = 1024;
+inline constexpr size_t kMaxAdapterPatterns = 4096;             // of one field: target modules, rank or alpha patterns
+inline constexpr uint64_t kMaxAdapterConfigBytes = 4ull << 20;  // adapter_config.json
+inline constexpr size_t kMaxAdapters = 256;                     // of one model
+
 // Tokenizers.
 inline constexpr size_t kMaxAddedTokens = 100'000;
 inline constexpr size_t kMaxMerges = 4'000'000;

@@ -10,3 +10,7 @@ bitrate_fuzzer(cache_file_fuzz
   CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/cache_file"
   SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/cache_file_fuzz.cc"
   DEPS bitrate_artifact)
+bitrate_fuzzer(peft_fuzz
+  CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/peft"
+  SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/peft_fuzz.cc"
+  DEPS bitrate_artifact)
