@@ -93,6 +93,32 @@ struct LinearSpec {
   std::span<const std::string> fingerprints = {};
 };
 
+// A low-rank change of a linear operator (LoRA), prepared for one device: y += scale * (B (A x) + bias) for each part.
+// Parts share x; each writes its own columns of y. Immutable.
+class LowRankOp {
+ public:
+  virtual ~LowRankOp() = default;
+  virtual int64_t k() const = 0;
+  virtual int64_t n() const = 0;  // columns of y up to the last one that is written
+  virtual uint64_t bytes() const = 0;
+};
+
+struct LowRankPart {
+  std::span<const float> a;     // [rank, K]
+  std::span<const float> b;     // [N, rank]
+  std::span<const float> bias;  // [N], or empty
+  int64_t rank = 0;
+  int64_t n = 0;
+  int64_t column = 0;  // of y, where its N outputs begin
+  float scale = 0;
+};
+
+// The rows of a batch that one operator applies to.
+struct LowRankRows {
+  const LowRankOp* op = nullptr;
+  std::span<const int32_t> rows;
+};
+
 // GELU in its tanh form, as "gelu_pytorch_tanh".
 enum class Activation : uint8_t { kSilu, kGeluTanh };
 
@@ -162,6 +188,14 @@ class Backend {
   virtual StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec,
                                                                   ExecContext& context) const = 0;
   virtual std::string PreparedKey(const LinearSpec& spec) const = 0;
+
+  // Copies the parts, all of K inputs and of the ranks of one module each (limits::kMaxAdapterRank, at most 3 parts).
+  virtual std::shared_ptr<const LowRankOp> PrepareLowRank(std::span<const LowRankPart> parts, int64_t k) const = 0;
+  // For each group and each of its rows r: y[r] (row stride ldy) gets the group's operator of x[r] (row stride ldx)
+  // added. No row is in two groups. Reduced over K and then over the rank in an order that depends on K, the rank and
+  // the ISA only.
+  virtual void AddLowRank(ExecContext& context, std::span<const LowRankRows> groups, const float* x, int64_t ldx,
+                          float* y, int64_t ldy) const = 0;
 
   // y [M, W] = x [M, W] / rms(x) * weight [W]; y may be x.
   virtual void RmsNorm(ExecContext& context, const float* x, const float* weight, float eps, int64_t m, int64_t width,

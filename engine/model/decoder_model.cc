@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/model/adapter.h"
 #include "engine/model/decoder_impl.h"
 
 namespace bitrate {
@@ -18,7 +19,10 @@ int64_t WidestMlp(const ModelConfig& c) { return std::max(c.intermediate_size, c
 // Floats of a StepWorkspace for one row, all arrays together.
 uint64_t WorkspaceFloatsPerRow(const ModelConfig& c) {
   const int64_t experts = c.num_experts + c.experts_per_token * (c.hidden_size + 4);
-  return static_cast<uint64_t>(4 * c.hidden_size + QkvWidth(c) + c.num_heads * c.head_dim + 3 * WidestMlp(c) + experts);
+  constexpr int64_t kAdapters =
+      (sizeof(int32_t) + sizeof(StepWorkspace::AdapterRows) + sizeof(LowRankRows)) / sizeof(float);
+  return static_cast<uint64_t>(kAdapters + 4 * c.hidden_size + QkvWidth(c) + c.num_heads * c.head_dim +
+                               3 * WidestMlp(c) + experts);
 }
 
 }  // namespace
@@ -26,6 +30,8 @@ uint64_t WorkspaceFloatsPerRow(const ModelConfig& c) {
 uint64_t StepWorkspace::bytes() const {
   return x.bytes() + normed.bytes() + qkv.bytes() + attn.bytes() + delta.bytes() + gate_up.bytes() + act.bytes() +
          gathered.bytes() + router.bytes() + expert_out.bytes() + expert_weights.bytes() +
+         adapter_rows.capacity() * sizeof(int32_t) + adapter_groups.capacity() * sizeof(AdapterRows) +
+         low_rank.capacity() * sizeof(LowRankRows) +
          (expert_ids.size() + slots.size() + expert_rows.size() + expert_ends.size()) * sizeof(int32_t) +
          scratch.bytes();
 }
@@ -78,6 +84,9 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
   w.gate_up = floats(2 * WidestMlp(c));
   w.act = floats(WidestMlp(c));
   w.gathered = floats(c.hidden_size);
+  w.adapter_rows.reserve(static_cast<size_t>(max_rows));
+  w.adapter_groups.reserve(static_cast<size_t>(max_rows));
+  w.low_rank.reserve(static_cast<size_t>(max_rows));
   if (c.num_experts == 0) return w;
   w.router = floats(c.num_experts);
   w.expert_out = floats(c.experts_per_token * c.hidden_size);
@@ -105,6 +114,7 @@ class ForwardPass {
         context_{&parallel, &workspace.scratch} {}
 
   void Run() {
+    GroupByAdapter();
     m_.embedding->GatherRows(context_, input_.token_ids, w_.x.data());
     ScaleBy(c_.embedding_scale, w_.x.data());
     if (c_.pre_norms) {
@@ -119,7 +129,7 @@ class ForwardPass {
       if (layer.has_experts) {
         Experts(layer);
       } else {
-        Mlp(*layer.gate_up, *layer.down, Input(), rows_, w_.delta.data());
+        DenseMlp(layer, i);
       }
       JoinResidual(layer.mlp_post_norm, i + 1 < m_.layers.size() ? m_.layers[i + 1].input_norm : m_.final_norm);
     }
@@ -144,14 +154,59 @@ class ForwardPass {
     const RopeTable rope = (layer.local_rope ? m_.local_rope : m_.rope).view();
     const int64_t attention_width = c_.num_heads * c_.head_dim;
     layer.qkv->Run(context_, Input(), hidden_, rows_, w_.qkv.data(), qkv_width_);
+    Adapt(static_cast<size_t>(index), &AdapterLayer::qkv, Input(), hidden_, w_.qkv.data(), qkv_width_);
     NormHeads(layer.q_norm, w_.qkv.data(), c_.num_heads);
     NormHeads(layer.k_norm, w_.qkv.data() + attention_width, c_.num_kv_heads);
     backend_.RopeAndStoreKv(context_, layer.attention, rope, index, batch_, w_.qkv.data());
     backend_.Attention(context_, layer.attention, index, batch_, w_.qkv.data(), w_.attn.data());
     layer.o->Run(context_, w_.attn.data(), attention_width, rows_, w_.delta.data(), hidden_);
+    Adapt(static_cast<size_t>(index), &AdapterLayer::o, w_.attn.data(), attention_width, w_.delta.data(), hidden_);
   }
 
-  // y [rows, hidden] = down(act(gate(x)) * up(x)).
+  // Once a step: the rows of each adapter, whatever sequences they belong to.
+  void GroupByAdapter() {
+    w_.adapter_rows.clear();
+    w_.adapter_groups.clear();
+    const std::vector<const Adapter*>& adapters = input_.adapters;
+    for (size_t b = 0; b < adapters.size(); ++b) {
+      const auto known = [&](const StepWorkspace::AdapterRows& group) { return group.adapter == adapters[b]; };
+      if (adapters[b] == nullptr || std::any_of(w_.adapter_groups.begin(), w_.adapter_groups.end(), known)) continue;
+      BITRATE_CHECK(adapters[b]->layers().size() == m_.layers.size());
+      const auto begin = static_cast<int32_t>(w_.adapter_rows.size());
+      for (size_t other = b; other < adapters.size(); ++other) {
+        if (adapters[other] != adapters[b]) continue;
+        for (int32_t r = input_.query_start[other]; r < input_.query_start[other + 1]; ++r) {
+          w_.adapter_rows.push_back(r);
+        }
+      }
+      w_.adapter_groups.push_back({adapters[b], begin, static_cast<int32_t>(w_.adapter_rows.size())});
+    }
+  }
+
+  // Adds what the adapters of the rows add to y = W x at one place of a layer.
+  void Adapt(size_t layer, LowRankPtr AdapterLayer::*place, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    w_.low_rank.clear();
+    for (const StepWorkspace::AdapterRows& group : w_.adapter_groups) {
+      const LowRankOp* op = (group.adapter->layers()[layer].*place).get();
+      if (op == nullptr) continue;
+      w_.low_rank.push_back(
+          {op, std::span(w_.adapter_rows)
+                   .subspan(static_cast<size_t>(group.begin), static_cast<size_t>(group.end - group.begin))});
+    }
+    if (!w_.low_rank.empty()) backend_.AddLowRank(context_, w_.low_rank, x, ldx, y, ldy);
+  }
+
+  // delta [rows, hidden] = down(act(gate(x)) * up(x)), all of them with the rows' adapters.
+  void DenseMlp(const DecoderLayer& layer, size_t index) {
+    const int64_t inter = layer.down->k();
+    layer.gate_up->Run(context_, Input(), hidden_, rows_, w_.gate_up.data(), 2 * inter);
+    Adapt(index, &AdapterLayer::gate_up, Input(), hidden_, w_.gate_up.data(), 2 * inter);
+    backend_.GatedActivation(context_, c_.activation, w_.gate_up.data(), rows_, inter, w_.act.data());
+    layer.down->Run(context_, w_.act.data(), inter, rows_, w_.delta.data(), hidden_);
+    Adapt(index, &AdapterLayer::down, w_.act.data(), inter, w_.delta.data(), hidden_);
+  }
+
+  // An expert: y [rows, hidden] = down(act(gate(x)) * up(x)).
   void Mlp(const LinearOp& gate_up, const LinearOp& down, const float* x, int64_t rows, float* y) {
     const int64_t inter = down.k();
     gate_up.Run(context_, x, hidden_, rows, w_.gate_up.data(), 2 * inter);
@@ -220,6 +275,7 @@ void DecoderModel::Forward(Parallel& parallel, const StepInput& input, std::byte
   if (input.num_rows() == 0) return;
   BITRATE_CHECK(input.num_rows() <= w.max_rows);
   BITRATE_CHECK(input.positions.size() == input.token_ids.size());
+  BITRATE_CHECK(input.adapters.empty() || input.adapters.size() + 1 == input.query_start.size());
   ForwardPass(*impl_, parallel, input, kv_base, w).Run();
 }
 

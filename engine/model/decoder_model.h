@@ -41,6 +41,14 @@ struct StepWorkspace {
   std::vector<int32_t> expert_ids, slots;  // [max_rows, experts_per_token]; slots: rows of expert_out
   std::vector<int32_t> expert_rows;        // [max_rows * experts_per_token] the row that each slot is of
   std::vector<int32_t> expert_ends;        // [experts] one past each expert's last slot
+  // Adapters: the rows of each one together, and the operators of the layer at hand. Capacity for max_rows.
+  struct AdapterRows {
+    const Adapter* adapter;
+    int32_t begin, end;  // in adapter_rows
+  };
+  std::vector<int32_t> adapter_rows;
+  std::vector<AdapterRows> adapter_groups;
+  std::vector<LowRankRows> low_rank;
   ScratchArena scratch;
   uint64_t bytes() const;
 };

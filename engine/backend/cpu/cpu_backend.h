@@ -25,6 +25,9 @@ class CpuBackend final : public Backend {
   std::string_view isa() const override { return IsaName(isa_); }
   StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, ExecContext& context) const override;
   std::string PreparedKey(const LinearSpec& spec) const override;
+  std::shared_ptr<const LowRankOp> PrepareLowRank(std::span<const LowRankPart> parts, int64_t k) const override;
+  void AddLowRank(ExecContext& context, std::span<const LowRankRows> groups, const float* x, int64_t ldx, float* y,
+                  int64_t ldy) const override;
   void RmsNorm(ExecContext& context, const float* x, const float* weight, float eps, int64_t m, int64_t width,
                float* y) const override;
   void AddRmsNorm(ExecContext& context, float* x, const float* delta, const float* weight, float eps, int64_t m,

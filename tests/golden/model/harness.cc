@@ -38,13 +38,14 @@ ModelPtr LoadModel(Machine& machine, const Checkpoint& checkpoint, const std::st
   return model.ok() ? *model : nullptr;
 }
 
-Sequence::Sequence(Machine& machine, ModelPtr model, int64_t max_tokens, int64_t max_rows)
+Sequence::Sequence(Machine& machine, ModelPtr model, int64_t max_tokens, int64_t max_rows, const Adapter* adapter)
     : machine_(machine), model_(std::move(model)), workspace_(model_->MakeWorkspace(max_rows)) {
   const KvGeometry kv = model_->MakeKvGeometry();
   const int blocks = static_cast<int>((max_tokens + kv.block_tokens - 1) / kv.block_tokens);
   kv_.resize(kv.BlockBytes() * static_cast<size_t>(blocks));
   for (int i = blocks; i-- > 0;) input_.block_tables.push_back(i);
   input_.max_blocks = blocks;
+  if (adapter != nullptr) input_.adapters.assign(1, adapter);
 }
 
 void Sequence::Step(std::span<const int32_t> ids) {
@@ -88,17 +89,19 @@ void Sequence::Append(std::span<const int32_t> ids) {
   }
 }
 
-std::vector<float> PromptLogits(Machine& machine, const ModelPtr& model, std::span<const int32_t> ids, int64_t chunk) {
+std::vector<float> PromptLogits(Machine& machine, const ModelPtr& model, std::span<const int32_t> ids, int64_t chunk,
+                                const Adapter* adapter) {
   std::vector<float> all;
-  Sequence sequence(machine, model, static_cast<int64_t>(ids.size()), chunk);
+  Sequence sequence(machine, model, static_cast<int64_t>(ids.size()), chunk, adapter);
   sequence.Append(ids,
                   [&](int64_t, std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); });
   return all;
 }
 
-std::vector<int32_t> Greedy(Machine& machine, const ModelPtr& model, std::span<const int32_t> prompt, int count) {
+std::vector<int32_t> Greedy(Machine& machine, const ModelPtr& model, std::span<const int32_t> prompt, int count,
+                            const Adapter* adapter) {
   const auto rows = static_cast<int64_t>(prompt.size());
-  Sequence sequence(machine, model, rows + count, rows);
+  Sequence sequence(machine, model, rows + count, rows, adapter);
   std::vector<int32_t> out;
   std::vector<float> maxima;
   const auto choose = [&](int64_t position, std::span<const float> logits) {

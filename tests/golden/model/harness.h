@@ -44,7 +44,8 @@ using LogitsFn = absl::FunctionRef<void(int64_t position, std::span<const float>
 // ignored shows.
 class Sequence {
  public:
-  Sequence(Machine& machine, ModelPtr model, int64_t max_tokens, int64_t max_rows);
+  // `adapter` outlives the sequence; null = none.
+  Sequence(Machine& machine, ModelPtr model, int64_t max_tokens, int64_t max_rows, const Adapter* adapter = nullptr);
 
   // Appends `ids`, at most max_rows a step, and calls fn for each of their positions.
   void Append(std::span<const int32_t> ids, LogitsFn fn);
@@ -65,10 +66,12 @@ class Sequence {
 };
 
 // logits [ids.size(), V] of a prompt processed in steps of `chunk` tokens.
-std::vector<float> PromptLogits(Machine& machine, const ModelPtr& model, std::span<const int32_t> ids, int64_t chunk);
+std::vector<float> PromptLogits(Machine& machine, const ModelPtr& model, std::span<const int32_t> ids, int64_t chunk,
+                                const Adapter* adapter = nullptr);
 
 // `count` tokens by argmax after `prompt`, without any stop token, one step a token.
-std::vector<int32_t> Greedy(Machine& machine, const ModelPtr& model, std::span<const int32_t> prompt, int count);
+std::vector<int32_t> Greedy(Machine& machine, const ModelPtr& model, std::span<const int32_t> prompt, int count,
+                            const Adapter* adapter = nullptr);
 
 }  // namespace bitrate::golden
 

@@ -24,6 +24,17 @@ class FakeOp final : public LinearOp {
   int64_t n_, k_;
 };
 
+class FakeLowRank final : public LowRankOp {
+ public:
+  FakeLowRank(int64_t n, int64_t k) : n_(n), k_(k) {}
+  int64_t k() const override { return k_; }
+  int64_t n() const override { return n_; }
+  uint64_t bytes() const override { return 0; }
+
+ private:
+  int64_t n_, k_;
+};
+
 }  // namespace
 
 FakeCheckpoint FakeCheckpoint::TinyLlama(bool tied) {
@@ -103,6 +114,16 @@ StatusOr<std::shared_ptr<const LinearOp>> FakeBackend::PrepareLinear(const Linea
   p.is_head = spec.is_head;
   prepared.push_back(p);
   return std::make_shared<const FakeOp>(p.n, p.k);
+}
+
+std::shared_ptr<const LowRankOp> FakeBackend::PrepareLowRank(std::span<const LowRankPart> parts, int64_t k) const {
+  std::vector<int64_t>& columns = low_rank_columns.emplace_back();
+  int64_t n = 0;
+  for (const LowRankPart& part : parts) {
+    columns.push_back(part.column);
+    n = std::max(n, part.column + part.n);
+  }
+  return std::make_shared<const FakeLowRank>(n, k);
 }
 
 std::string FakeBackend::PreparedKey(const LinearSpec& spec) const {

@@ -54,6 +54,8 @@ class FakeBackend final : public Backend {
   std::string_view isa() const override { return "none"; }
   StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, ExecContext& context) const override;
   std::string PreparedKey(const LinearSpec& spec) const override;
+  std::shared_ptr<const LowRankOp> PrepareLowRank(std::span<const LowRankPart> parts, int64_t k) const override;
+  void AddLowRank(ExecContext&, std::span<const LowRankRows>, const float*, int64_t, float*, int64_t) const override {}
   void RmsNorm(ExecContext&, const float*, const float*, float, int64_t, int64_t, float*) const override {}
   void AddRmsNorm(ExecContext&, float*, const float*, const float*, float, int64_t, int64_t, float*) const override {}
   void Add(ExecContext&, float*, const float*, int64_t) const override {}
@@ -76,6 +78,7 @@ class FakeBackend final : public Backend {
     bool is_head = false;
   };
   mutable std::vector<Prepared> prepared;
+  mutable std::vector<std::vector<int64_t>> low_rank_columns;  // of the parts of each operator
 };
 
 }  // namespace bitrate

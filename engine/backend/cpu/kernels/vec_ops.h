@@ -67,6 +67,9 @@ struct VecOps {
   // codes [n] of x in steps of the returned scale; codes back as f32, unscaled (vec_elementwise.h).
   float (*quantize_i8)(const float* x, int64_t n, int8_t* codes);
   void (*from_i8)(const int8_t* codes, int64_t n, float* y);
+  // t [rank] = scale * A x; A [rank, k]. y [n] += t B; B [rank, n].
+  void (*low_rank_down)(const float* a, const float* x, int64_t rank, int64_t k, float scale, float* t);
+  void (*low_rank_up)(const float* b, const float* t, int64_t rank, int64_t n, float* y);
   // By the keys' type.
   void (*attend_f32)(const AttendArgs& args);
   void (*attend_bf16)(const AttendArgs& args);

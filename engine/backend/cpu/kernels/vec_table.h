@@ -3,6 +3,7 @@
 #define BITRATE_ENGINE_BACKEND_CPU_KERNELS_VEC_TABLE_H_
 
 #include "engine/backend/cpu/kernels/attention_kernels.h"
+#include "engine/backend/cpu/kernels/low_rank_kernels.h"
 #include "engine/backend/cpu/kernels/norm_kernels.h"
 #include "engine/backend/cpu/kernels/rope_kernels.h"
 #include "engine/backend/cpu/kernels/vec_elementwise.h"
@@ -28,6 +29,8 @@ inline constexpr VecOps kVecOps = {
     .from_fp16 = FromFp16Row<V>,
     .quantize_i8 = QuantizeI8Row<V>,
     .from_i8 = FromI8Row<V>,
+    .low_rank_down = LowRankDownRow<V>,
+    .low_rank_up = LowRankUpRow<V>,
     .attend_f32 = AttendChunk<V, KvF32<typename V::Register>>,
     .attend_bf16 = AttendChunk<V, KvBf16<typename V::Register>>,
     .attend_fp16 = AttendChunk<V, KvFp16<typename V::Register>>,
