@@ -7,6 +7,7 @@
 #include "engine/artifact/gguf_names.h"
 #include "engine/artifact/source_identity.h"
 #include "engine/artifact/tensor_table.h"
+#include "engine/base/limits.h"
 
 namespace bitrate {
 namespace {
@@ -49,6 +50,9 @@ class GgufCheckpoint final : public Checkpoint {
 
  private:
   Status AddTensor(std::string_view architecture, GgufTensor tensor) {
+    if (const auto names = StackedExpertNames(architecture, tensor.name)) {
+      return AddExperts(architecture, tensor, *names);
+    }
     TensorTable::Entry entry{file_->bytes().subspan(tensor.begin, tensor.bytes), file_, 0};
     ASSIGN_OR_RETURN(entry.permuted_heads, PermutedHeads(architecture, tensor));
     TensorInfo info;
@@ -59,6 +63,36 @@ class GgufCheckpoint final : public Checkpoint {
     info.shape = std::move(tensor.shape);
     info.bytes = tensor.bytes;
     return table_.Add(std::move(info), std::move(entry));
+  }
+
+  // Each expert as a matrix of its own: a slice of the mapped bytes, NAME[i] among the file's names.
+  Status AddExperts(std::string_view architecture, const GgufTensor& tensor, const ExpertNames& names) {
+    if (tensor.shape.size() != 3) {
+      return InvalidArgument("GGUF tensor {}: {} dimensions, want 3: columns, rows and experts", tensor.name,
+                             tensor.shape.size());
+    }
+    ASSIGN_OR_RETURN(const int64_t experts, ReadGgufExperts(metadata_, architecture));
+    if (tensor.shape[0] != experts) {
+      return InvalidArgument("GGUF tensor {}: {} experts, want {}.expert_count = {}", tensor.name, tensor.shape[0],
+                             architecture, experts);
+    }
+    const auto count = static_cast<uint64_t>(experts);
+    if (table_.infos().size() + count > limits::kMaxTensors) {
+      return ResourceExhausted("GGUF tensor {}: with each expert as one, more than {} tensors", tensor.name,
+                               limits::kMaxTensors);
+    }
+    const uint64_t bytes = tensor.bytes / count;  // exact: an expert is whole rows of whole blocks
+    for (uint64_t i = 0; i < count; ++i) {
+      TensorInfo info;
+      info.name = fmt::format("{}[{}]", tensor.name, i);
+      info.canonical_name = fmt::format("{}{}{}", names.before, i, names.after);
+      info.format = tensor.format;
+      info.type_name = GetQuantFormat(tensor.format).name;
+      info.shape = {tensor.shape[1], tensor.shape[2]};
+      info.bytes = bytes;
+      RETURN_IF_ERROR(table_.Add(std::move(info), {file_->bytes().subspan(tensor.begin + i * bytes, bytes), file_, 0}));
+    }
+    return OkStatus();
   }
 
   StatusOr<int64_t> PermutedHeads(std::string_view architecture, const GgufTensor& tensor) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "engine/artifact/checked.h"
 #include "engine/artifact/gguf_names.h"
@@ -40,6 +41,11 @@ class Keys {
   StatusOr<int64_t> IntOr(std::string_view name, int64_t limit, int64_t fallback) const {
     if (!Has(name)) return fallback;
     return Int(name, limit);
+  }
+  // A number that the architecture cannot do without.
+  StatusOr<double> Float(std::string_view name) const {
+    if (!Has(name)) return InvalidArgument("GGUF metadata {}: missing", Key(name));
+    return Float(name, 0);
   }
   StatusOr<double> Float(std::string_view name, double fallback) const {
     ASSIGN_OR_RETURN(const double value, metadata_.GetF64Or(Key(name), fallback));
@@ -83,7 +89,8 @@ Status AddShapes(const GgufMetadata& metadata, const Keys& keys, std::string_vie
   (*config)["head_dim"] = head_dim;
   (*config)["rms_norm_eps"] = eps;
   (*config)["hidden_act"] = "silu";
-  if (keys.Has("attention.sliding_window")) {
+  // 0: Phi-4, which has none.
+  if (keys.Has("attention.sliding_window") && metadata.GetI64(keys.Key("attention.sliding_window")).value_or(1) != 0) {
     ASSIGN_OR_RETURN(const int64_t window, keys.Int("attention.sliding_window", limits::kMaxContext));
     (*config)["sliding_window"] = window;
   }
@@ -126,6 +133,20 @@ Status AddYarn(const Keys& keys, int64_t context, double factor, json* rope) {
   return OkStatus();
 }
 
+// The divisors that a tensor has for the frequencies of a rope.
+StatusOr<std::vector<float>> RopeFactors(const TensorTable& tensors, std::string_view name) {
+  ASSIGN_OR_RETURN(std::vector<float> factors, tensors.Vector(name));
+  if (static_cast<int64_t>(factors.size()) > limits::kMaxHeadDim) {
+    return InvalidArgument("GGUF tensor {}: {} factors, the limit is {}", name, factors.size(), limits::kMaxHeadDim);
+  }
+  for (float value : factors) {
+    if (!std::isfinite(value) || value <= 0) {
+      return InvalidArgument("GGUF tensor {}: a factor of {}, want numbers above 0", name, value);
+    }
+  }
+  return factors;
+}
+
 Status AddRope(const GgufMetadata& metadata, const Keys& keys, const TensorTable& tensors, json* config) {
   json rope = json::object();
   ASSIGN_OR_RETURN(const double theta, keys.Float("rope.freq_base", 10000.0));
@@ -154,17 +175,7 @@ Status AddRope(const GgufMetadata& metadata, const Keys& keys, const TensorTable
   }
   (*config)["rope_parameters"] = std::move(rope);
   if (!tensors.Has(kRopeFactors)) return OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<float> factors, tensors.Vector(kRopeFactors));
-  if (static_cast<int64_t>(factors.size()) > limits::kMaxHeadDim) {
-    return InvalidArgument("GGUF tensor {}: {} factors, the limit is {}", kRopeFactors, factors.size(),
-                           limits::kMaxHeadDim);
-  }
-  for (float value : factors) {
-    if (!std::isfinite(value) || value <= 0) {
-      return InvalidArgument("GGUF tensor {}: a factor of {}, want numbers above 0", kRopeFactors, value);
-    }
-  }
-  (*config)["rope_factors"] = factors;
+  ASSIGN_OR_RETURN((*config)["rope_factors"], RopeFactors(tensors, kRopeFactors));
   return OkStatus();
 }
 
@@ -189,18 +200,29 @@ Status AddTokens(const GgufMetadata& metadata, json* config) {
   return OkStatus();
 }
 
-// What the files leave to their readers' tables of Gemma 3's sizes.
-Status AddGemma3(const Keys& keys, json* config) {
+// What the files leave to their readers' tables of Gemma's sizes: attention is scaled by the head's size, but in the
+// 27B model, known by its number of layers, by the width of a head's share.
+void AddGemma(int layers_of_27b, json* config) {
   json& c = *config;
-  c["model_type"] = "gemma3_text";
-  c["architectures"] = json::array({"Gemma3ForCausalLM"});
   c.erase("hidden_act");
   c["hidden_activation"] = "gelu_pytorch_tanh";
   c["norm_weights_include_one"] = true;  // the converter adds it
-  // Attention is scaled by the head's size, but in the 27B model, the one of 62 layers, by the width of a head's share.
-  const bool is_27b = c["num_hidden_layers"] == 62;
+  const bool is_27b = c["num_hidden_layers"] == layers_of_27b;
   c["query_pre_attn_scalar"] =
       is_27b ? c["hidden_size"].get<int64_t>() / c["num_attention_heads"].get<int64_t>() : c["head_dim"].get<int64_t>();
+}
+
+Status AddGemma2(const Keys& keys, json* config) {
+  AddGemma(46, config);
+  ASSIGN_OR_RETURN((*config)["attn_logit_softcapping"], keys.Float("attn_logit_softcapping", 50.0));
+  ASSIGN_OR_RETURN((*config)["final_logit_softcapping"], keys.Float("final_logit_softcapping", 30.0));
+  if (!config->contains("sliding_window")) (*config)["sliding_window"] = 4096;  // of files older than the key
+  return OkStatus();
+}
+
+Status AddGemma3(const Keys& keys, json* config) {
+  AddGemma(62, config);
+  json& c = *config;
   c["sliding_window_pattern"] = 6;
   ASSIGN_OR_RETURN(const double local_theta, keys.Float("rope.freq_base_swa", 10000.0));
   json full = std::move(c["rope_parameters"]);
@@ -209,8 +231,80 @@ Status AddGemma3(const Keys& keys, json* config) {
   return OkStatus();
 }
 
-constexpr std::pair<std::string_view, std::string_view> kClassNames[] = {
-    {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
+Status AddGranite(const Keys& keys, json* config) {
+  constexpr std::pair<const char*, const char*> kScales[] = {{"attention.scale", "attention_multiplier"},
+                                                             {"embedding_scale", "embedding_multiplier"},
+                                                             {"residual_scale", "residual_multiplier"},
+                                                             {"logit_scale", "logits_scaling"}};
+  for (const auto& [name, field] : kScales) {
+    ASSIGN_OR_RETURN((*config)[field], keys.Float(name));
+  }
+  return OkStatus();
+}
+
+// Two tensors of factors are longrope; without them the rope is plain, whatever the file says of scaling it.
+Status AddPhi3(const Keys& keys, const TensorTable& tensors, json* config) {
+  constexpr std::string_view kLong = "rope_factors_long.weight", kShort = "rope_factors_short.weight";
+  if (!tensors.Has(kLong) && !tensors.Has(kShort)) return OkStatus();
+  json& rope = (*config)["rope_parameters"];
+  rope["rope_type"] = "longrope";
+  ASSIGN_OR_RETURN(rope["long_factor"], RopeFactors(tensors, kLong));
+  ASSIGN_OR_RETURN(rope["short_factor"], RopeFactors(tensors, kShort));
+  ASSIGN_OR_RETURN(rope["original_max_position_embeddings"],
+                   keys.Int("rope.scaling.original_context_length", limits::kMaxContext));
+  ASSIGN_OR_RETURN(rope["attention_factor"], keys.Float("rope.scaling.attn_factor", 1.0));
+  return OkStatus();
+}
+
+// Switches of routers: only a softmax over all experts whose chosen weights are, or are not, made to sum to 1.
+Status AddExperts(const GgufMetadata& metadata, const Keys& keys, std::string_view architecture, json* config) {
+  ASSIGN_OR_RETURN(const int64_t experts, ReadGgufExperts(metadata, architecture));
+  (*config)[architecture == "llama" ? "num_local_experts" : "num_experts"] = experts;  // as their folders call it
+  if (keys.Has("expert_used_count")) {
+    ASSIGN_OR_RETURN((*config)["num_experts_per_tok"], keys.Int("expert_used_count", limits::kMaxExperts));
+  }
+  if (keys.Has("expert_feed_forward_length")) {
+    ASSIGN_OR_RETURN((*config)["moe_intermediate_size"], keys.Int("expert_feed_forward_length", limits::kMaxHidden));
+  }
+  ASSIGN_OR_RETURN(const bool normalized, metadata.GetBoolOr(keys.Key("expert_weights_norm"), true));
+  (*config)["norm_topk_prob"] = normalized;
+  if (!normalized && architecture == "llama") {
+    return FailedPrecondition("GGUF metadata {}: false is not supported", keys.Key("expert_weights_norm"));
+  }
+  constexpr std::pair<const char*, uint64_t> kNeutral[] = {
+      {"expert_shared_count", 0}, {"expert_gating_func", 1}, {"expert_group_count", 1}};
+  for (const auto& [name, neutral] : kNeutral) {
+    ASSIGN_OR_RETURN(const uint64_t value, metadata.GetU64Or(keys.Key(name), neutral));
+    if (value == neutral || value == 0) continue;
+    return FailedPrecondition("GGUF metadata {}: {} is not supported", keys.Key(name), value);
+  }
+  ASSIGN_OR_RETURN(const double scale, keys.Float("expert_weights_scale", 1.0));
+  if (scale == 1 || scale == 0) return OkStatus();
+  return FailedPrecondition("GGUF metadata {}: {} is not supported", keys.Key("expert_weights_scale"), scale);
+}
+
+struct ModelName {
+  std::string_view architecture, model_type, class_name;
+};
+constexpr ModelName kModelNames[] = {
+    {"llama", "llama", "LlamaForCausalLM"},         {"qwen2", "qwen2", "Qwen2ForCausalLM"},
+    {"qwen3", "qwen3", "Qwen3ForCausalLM"},         {"gemma2", "gemma2", "Gemma2ForCausalLM"},
+    {"gemma3", "gemma3_text", "Gemma3ForCausalLM"}, {"phi3", "phi3", "Phi3ForCausalLM"},
+    {"olmo2", "olmo2", "Olmo2ForCausalLM"},         {"granite", "granite", "GraniteForCausalLM"}};
+constexpr ModelName kMoeModelNames[] = {{"llama", "mixtral", "MixtralForCausalLM"},
+                                        {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM"}};
+
+// An architecture with experts that is not in the table is named as one, for whoever refuses it.
+void AddModelName(std::string_view architecture, bool has_experts, json* config) {
+  if (has_experts) (*config)["model_type"] = std::string(architecture) + "_moe";
+  const std::span<const ModelName> names =
+      has_experts ? std::span<const ModelName>(kMoeModelNames) : std::span<const ModelName>(kModelNames);
+  for (const ModelName& name : names) {
+    if (name.architecture != architecture) continue;
+    (*config)["model_type"] = name.model_type;
+    (*config)["architectures"] = json::array({name.class_name});
+  }
+}
 
 }  // namespace
 
@@ -220,6 +314,10 @@ StatusOr<GgufHeads> ReadGgufHeads(const GgufMetadata& metadata, std::string_view
   ASSIGN_OR_RETURN(heads.query, keys.Int("attention.head_count", limits::kMaxHeads));
   ASSIGN_OR_RETURN(heads.key_value, keys.IntOr("attention.head_count_kv", limits::kMaxHeads, heads.query));
   return heads;
+}
+
+StatusOr<int64_t> ReadGgufExperts(const GgufMetadata& metadata, std::string_view architecture) {
+  return Keys(metadata, architecture).Int("expert_count", limits::kMaxExperts);
 }
 
 StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& tensors) {
@@ -235,10 +333,7 @@ StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& t
   }
   const Keys keys(metadata, *architecture);
   ASSIGN_OR_RETURN(const uint64_t experts, metadata.GetU64Or(keys.Key("expert_count"), 0));
-  if (experts > 0) config["model_type"] = *architecture == "llama" ? "mixtral" : *architecture + "_moe";
-  for (const auto& [name, class_name] : kClassNames) {
-    if (name == *architecture && experts == 0) config["architectures"] = json::array({class_name});
-  }
+  AddModelName(*architecture, experts > 0, &config);
   RETURN_IF_ERROR(AddShapes(metadata, keys, *architecture, &config));
   ASSIGN_OR_RETURN(config["vocab_size"], VocabSize(metadata, keys, tensors));
   RETURN_IF_ERROR(AddRope(metadata, keys, tensors, &config));
@@ -246,7 +341,11 @@ StatusOr<json> MakeGgufConfig(const GgufMetadata& metadata, const TensorTable& t
   config["tie_word_embeddings"] = !tensors.Has("lm_head.weight");
   config["attention_bias"] = tensors.Has("model.layers.0.self_attn.q_proj.bias");
   config["mlp_bias"] = tensors.Has("model.layers.0.mlp.up_proj.bias");
+  if (experts > 0) RETURN_IF_ERROR(AddExperts(metadata, keys, *architecture, &config));
+  if (*architecture == "gemma2") RETURN_IF_ERROR(AddGemma2(keys, &config));
   if (*architecture == "gemma3") RETURN_IF_ERROR(AddGemma3(keys, &config));
+  if (*architecture == "granite") RETURN_IF_ERROR(AddGranite(keys, &config));
+  if (*architecture == "phi3") RETURN_IF_ERROR(AddPhi3(keys, tensors, &config));
   return config;
 }
 

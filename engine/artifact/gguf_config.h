@@ -9,12 +9,14 @@
 // rope_factors, an array of head_dim / 2 divisors of the rope frequencies, is there where the file has a tensor
 // rope_freqs.weight: that is how llama 3 scaling is stored in GGUF (rope_type is then "default").
 //
-// gemma3 becomes gemma3_text: rope_parameters by layer type, query_pre_attn_scalar, sliding_window_pattern, and
-// norm_weights_include_one, a key of ours: GGUF stores 1 + w.
-// An architecture other than llama, qwen2, qwen3 and gemma3 gives {"model_type": name} only. A llama file with experts
-// has model_type "mixtral".
-// Errors: INVALID_ARGUMENT naming the metadata key; FAILED_PRECONDITION for content we do not apply (per-layer head
-// counts, value heads of another size, longrope).
+// gemma2 and gemma3 (which becomes gemma3_text) have query_pre_attn_scalar and norm_weights_include_one, a key of ours:
+// GGUF stores 1 + w; gemma2 its softcaps, gemma3 rope_parameters by layer type and sliding_window_pattern. granite has
+// its four multipliers. phi3 has rope_type longrope where the file has tensors rope_factors_long and
+// rope_factors_short. With experts: num_experts (num_local_experts), num_experts_per_tok, moe_intermediate_size,
+// norm_topk_prob; a llama file has model_type "mixtral" then, qwen3moe "qwen3_moe". An architecture that is not mapped
+// (gguf_names.h) gives {"model_type": name} only. Errors: INVALID_ARGUMENT naming the metadata key; FAILED_PRECONDITION
+// for content we do not apply (per-layer head counts, value heads of another size, routers other than softmax, longrope
+// of other architectures).
 #ifndef BITRATE_ENGINE_ARTIFACT_GGUF_CONFIG_H_
 #define BITRATE_ENGINE_ARTIFACT_GGUF_CONFIG_H_
 
@@ -33,6 +35,9 @@ struct GgufHeads {
   int64_t key_value = 0;
 };
 StatusOr<GgufHeads> ReadGgufHeads(const GgufMetadata& metadata, std::string_view architecture);
+
+// Experts of a mapped architecture that has them, 1 to limits::kMaxExperts.
+StatusOr<int64_t> ReadGgufExperts(const GgufMetadata& metadata, std::string_view architecture);
 
 }  // namespace bitrate
 

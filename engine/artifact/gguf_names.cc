@@ -1,6 +1,7 @@
 #include "engine/artifact/gguf_names.h"
 
-#include <optional>
+#include <algorithm>
+#include <span>
 
 namespace bitrate {
 namespace {
@@ -24,15 +25,49 @@ constexpr Pair kLayer[] = {
     {"ffn_down", "mlp.down_proj"},
 };
 
-// Gemma norms both what goes into a part of a layer and what comes out of it.
-constexpr Pair kGemmaLayer[] = {
+// Gemma norms both what goes into a part of a layer and what comes out of it; OLMo 2 only the latter.
+constexpr Pair kPostNormLayer[] = {
     {"post_attention_norm", "post_attention_layernorm"},
     {"ffn_norm", "pre_feedforward_layernorm"},
     {"post_ffw_norm", "post_feedforward_layernorm"},
 };
 
-template <size_t N>
-std::optional<std::string_view> Lookup(const Pair (&pairs)[N], std::string_view name) {
+// q|k|v and gate|up are one tensor each.
+constexpr Pair kPhi3Layer[] = {{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}};
+
+constexpr Pair kMixtralLayer[] = {{"ffn_gate_inp", "block_sparse_moe.gate"}};
+constexpr Pair kMixtralExperts[] = {{"ffn_gate_exps", "w1"}, {"ffn_down_exps", "w2"}, {"ffn_up_exps", "w3"}};
+
+constexpr Pair kMoeLayer[] = {{"ffn_gate_inp", "mlp.gate"}};
+constexpr Pair kMoeExperts[] = {
+    {"ffn_gate_exps", "gate_proj"}, {"ffn_down_exps", "down_proj"}, {"ffn_up_exps", "up_proj"}};
+
+// What an architecture has beside, or instead of, kLayer.
+struct Names {
+  std::string_view architecture;
+  std::span<const Pair> layer;
+  std::string_view experts;  // module of the experts of a layer
+  std::span<const Pair> expert;
+};
+constexpr Names kArchitectures[] = {
+    {"llama", kMixtralLayer, "block_sparse_moe.experts.", kMixtralExperts},
+    {"qwen2", {}, "", {}},
+    {"qwen3", {}, "", {}},
+    {"qwen3moe", kMoeLayer, "mlp.experts.", kMoeExperts},
+    {"gemma2", kPostNormLayer, "", {}},
+    {"gemma3", kPostNormLayer, "", {}},
+    {"phi3", kPhi3Layer, "", {}},
+    {"olmo2", kPostNormLayer, "", {}},
+    {"granite", {}, "", {}},
+};
+
+const Names* Find(std::string_view architecture) {
+  const auto* found = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
+                                   [&](const Names& names) { return names.architecture == architecture; });
+  return found == std::end(kArchitectures) ? nullptr : found;
+}
+
+std::optional<std::string_view> Lookup(std::span<const Pair> pairs, std::string_view name) {
   for (const Pair& pair : pairs) {
     if (pair.gguf == name) return pair.canonical;
   }
@@ -74,15 +109,14 @@ std::optional<Parts> Split(std::string_view name) {
 
 }  // namespace
 
-bool IsMappedGgufArchitecture(std::string_view architecture) {
-  return architecture == "llama" || architecture == "qwen2" || architecture == "qwen3" || architecture == "gemma3";
-}
+bool IsMappedGgufArchitecture(std::string_view architecture) { return Find(architecture) != nullptr; }
 
 std::string CanonicalTensorName(std::string_view architecture, std::string_view name) {
   const std::optional<Parts> parts = Split(name);
-  if (!IsMappedGgufArchitecture(architecture) || !parts) return std::string(name);
+  const Names* names = Find(architecture);
+  if (names == nullptr || !parts) return std::string(name);
   std::optional<std::string_view> canonical;
-  if (architecture == "gemma3" && !parts->layer.empty()) canonical = Lookup(kGemmaLayer, parts->module);
+  if (!parts->layer.empty()) canonical = Lookup(names->layer, parts->module);
   if (!canonical) canonical = parts->layer.empty() ? Lookup(kGlobal, parts->module) : Lookup(kLayer, parts->module);
   if (!canonical) return std::string(name);
   std::string out;
@@ -90,9 +124,23 @@ std::string CanonicalTensorName(std::string_view architecture, std::string_view 
   return out.append(*canonical).append(parts->suffix);
 }
 
+std::optional<ExpertNames> StackedExpertNames(std::string_view architecture, std::string_view name) {
+  const std::optional<Parts> parts = Split(name);
+  const Names* names = Find(architecture);
+  if (names == nullptr || !parts || parts->layer.empty() || parts->suffix != ".weight") return std::nullopt;
+  const std::optional<std::string_view> matrix = Lookup(names->expert, parts->module);
+  if (!matrix) return std::nullopt;
+  ExpertNames out;
+  out.before.append("model.layers.").append(parts->layer).append(".").append(names->experts);
+  out.after.append(".").append(*matrix).append(parts->suffix);
+  return out;
+}
+
 RowPermutation StoredPermutation(std::string_view architecture, std::string_view name) {
   const std::optional<Parts> parts = Split(name);
-  if (architecture != "llama" || !parts || parts->layer.empty()) return RowPermutation::kNone;
+  if ((architecture != "llama" && architecture != "granite") || !parts || parts->layer.empty()) {
+    return RowPermutation::kNone;
+  }
   if (parts->module == "attn_q") return RowPermutation::kQueryHeads;
   if (parts->module == "attn_k") return RowPermutation::kKeyHeads;
   return RowPermutation::kNone;

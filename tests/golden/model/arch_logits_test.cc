@@ -44,7 +44,13 @@ const char* const kCases[] = {"arch/llama_tied",
                               "quant/gguf_mix_q4_k_m",
                               "quant/gguf_qwen2_f16",
                               "quant/gguf_qwen3_q8_0",
-                              "quant/gguf_gemma3_f16"};
+                              "quant/gguf_gemma3_f16",
+                              "gguf_arch/mixtral",
+                              "gguf_arch/qwen3_moe",
+                              "gguf_arch/gemma2",
+                              "gguf_arch/phi3",
+                              "gguf_arch/olmo2",
+                              "gguf_arch/granite"};
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;

@@ -13,7 +13,9 @@ namespace bitrate::golden {
 
 GoldenCase LoadCase(const std::string& name) {
   GoldenCase out;
-  const std::string folder = std::string(BITRATE_GOLDEN_DIR) + "/" + name;
+  const std::string root = std::string(BITRATE_GOLDEN_DIR) + "/";
+  const bool converted = name.starts_with("gguf_arch/");
+  const std::string folder = root + (converted ? "arch" + name.substr(name.find('/')) : name);
   std::ifstream in(folder + "/case.json");
   const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
   EXPECT_TRUE(json.is_object()) << folder << "/case.json";
@@ -22,7 +24,7 @@ GoldenCase LoadCase(const std::string& name) {
   out.greedy_ids = json["greedy_ids"].get<std::vector<int32_t>>();
   out.logit_std = json["logit_std"].get<double>();
   StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
-      Checkpoint::Open(folder + "/" + json["model"].get<std::string>());
+      Checkpoint::Open(converted ? root + name + ".gguf" : folder + "/" + json["model"].get<std::string>());
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
   if (checkpoint.ok()) out.checkpoint = *checkpoint;
   const auto file = SafetensorsFile::Open(folder + "/logits.safetensors");

@@ -18,7 +18,8 @@ struct GoldenCase {
   double logit_std = 0;
 };
 
-// `name` under tests/golden: "arch/llama_tied". Fails the running test where a file is missing.
+// `name` under tests/golden: "arch/llama_tied". "gguf_arch/NAME" is case arch/NAME with the model from
+// gguf_arch/NAME.gguf. Fails the running test where a file is missing.
 GoldenCase LoadCase(const std::string& name);
 
 // Largest absolute difference, infinity where sizes differ or a value is no number.

@@ -138,6 +138,80 @@ TEST(GgufConfig, ExpertsAreAnotherModelType) {
   EXPECT_EQ(Good([](auto& b) { b.U32("qwen3.expert_count", 8); }, "qwen3")["model_type"], "qwen3_moe");
 }
 
+TEST(GgufConfig, ExpertKeys) {
+  const json mixtral = Good([](auto& b) { b.U32("llama.expert_count", 8).U32("llama.expert_used_count", 2); });
+  EXPECT_EQ(mixtral["architectures"], json({"MixtralForCausalLM"}));
+  EXPECT_EQ(mixtral["num_local_experts"], 8);
+  EXPECT_EQ(mixtral["num_experts_per_tok"], 2);
+  const json qwen = Good(
+      [](auto& b) {
+        b.U32("qwen3moe.expert_count", 8).U32("qwen3moe.expert_used_count", 3);
+        b.U32("qwen3moe.expert_feed_forward_length", 24).Scalar("qwen3moe.expert_weights_norm", GgufType::kBool, false);
+      },
+      "qwen3moe");
+  EXPECT_EQ(qwen["model_type"], "qwen3_moe");
+  EXPECT_EQ(qwen["num_experts"], 8);
+  EXPECT_EQ(qwen["moe_intermediate_size"], 24);
+  EXPECT_EQ(qwen["norm_topk_prob"], false);
+}
+
+// What llama.cpp's readers know and the file does not say: softcaps 50 and 30, a window of 4096, attention scaled by
+// the size of a head but in the 27B model, that of 46 layers.
+TEST(GgufConfig, Gemma2) {
+  const json plain = Good([](auto&) {}, "gemma2");
+  EXPECT_EQ(plain["model_type"], "gemma2");
+  EXPECT_EQ(plain["attn_logit_softcapping"], 50.0);
+  EXPECT_EQ(plain["final_logit_softcapping"], 30.0);
+  EXPECT_EQ(plain["sliding_window"], 4096);
+  EXPECT_EQ(plain["query_pre_attn_scalar"], 4);
+  EXPECT_EQ(plain["norm_weights_include_one"], true);
+  const json large = Good(
+      [](auto& b) {
+        Erase(b, "gemma2.block_count");
+        b.U32("gemma2.block_count", 46).U32("gemma2.attention.key_length", 16);
+        b.U32("gemma2.attention.value_length", 16).U32("gemma2.attention.sliding_window", 64);
+        b.F32("gemma2.attn_logit_softcapping", 20).F32("gemma2.final_logit_softcapping", 10);
+      },
+      "gemma2");
+  EXPECT_EQ(large["query_pre_attn_scalar"], 4) << "8 over 2 heads";
+  EXPECT_EQ(large["head_dim"], 16);
+  EXPECT_EQ(large["sliding_window"], 64);
+  EXPECT_EQ(large["attn_logit_softcapping"], 20.0);
+  EXPECT_EQ(large["final_logit_softcapping"], 10.0);
+}
+
+TEST(GgufConfig, GraniteNeedsItsScales) {
+  const auto scales = [](auto& b) {
+    b.F32("granite.attention.scale", 0.5).F32("granite.embedding_scale", 12).F32("granite.residual_scale", 0.25);
+  };
+  const json config = Good([&](auto& b) { scales(b), b.F32("granite.logit_scale", 8); }, "granite");
+  EXPECT_EQ(config["attention_multiplier"], 0.5);
+  EXPECT_EQ(config["embedding_multiplier"], 12.0);
+  EXPECT_EQ(config["residual_multiplier"], 0.25);
+  EXPECT_EQ(config["logits_scaling"], 8.0);
+  ExpectError(Config(scales, "granite").status(), StatusCode::kInvalidArgument, "granite.logit_scale: missing");
+}
+
+TEST(GgufConfig, Phi3FactorsAreLongrope) {
+  const json config = Good(
+      [](auto& b) {
+        b.AddFloats("rope_factors_long.weight", {2}, {1, 4}).AddFloats("rope_factors_short.weight", {2}, {1, 1.5});
+        b.U32("phi3.rope.scaling.original_context_length", 32).F32("phi3.rope.scaling.attn_factor", 1.25);
+        b.U32("phi3.attention.sliding_window", 0);
+      },
+      "phi3");
+  EXPECT_EQ(config["rope_parameters"], json({{"rope_type", "longrope"},
+                                             {"rope_theta", 10000.0},
+                                             {"long_factor", {1.0, 4.0}},
+                                             {"short_factor", {1.0, 1.5}},
+                                             {"original_max_position_embeddings", 32},
+                                             {"attention_factor", 1.25}}));
+  EXPECT_FALSE(config.contains("sliding_window")) << "0 is how Phi-4 says that it has none";
+  const Status one = Config([](auto& b) { b.AddFloats("rope_factors_long.weight", {2}, {1, 4}); }, "phi3").status();
+  EXPECT_FALSE(one.ok());
+  EXPECT_NE(ToStd(one.message()).find("rope_factors_short.weight"), std::string_view::npos) << one;
+}
+
 struct Bad {
   const char* name;
   StatusCode code;
@@ -197,6 +271,33 @@ INSTANTIATE_TEST_SUITE_P(
         {"ThetaZero", kInvalid, "llama.rope.freq_base", [](auto& b) { b.F32("llama.rope.freq_base", 0); }},
         {"Longrope", kUnsupported, "llama.rope.scaling.type: \"longrope\"",
          [](auto& b) { b.Str("llama.rope.scaling.type", "longrope"); }},
+        {"NoExpertCount", kInvalid, "llama.expert_count: missing",
+         [](auto& b) {
+           b.Add("blk.0.ffn_up_exps.weight", {8, 16, 4});
+         }},
+        {"AnotherExpertCount", kInvalid, "blk.0.ffn_up_exps.weight: 4 experts, want llama.expert_count = 5",
+         [](auto& b) {
+           b.U32("llama.expert_count", 5).Add("blk.0.ffn_up_exps.weight", {8, 16, 4});
+         }},
+        {"ExpertsAsAMatrix", kInvalid, "blk.0.ffn_up_exps.weight: 2 dimensions, want 3",
+         [](auto& b) {
+           b.U32("llama.expert_count", 4).Add("blk.0.ffn_up_exps.weight", {8, 16});
+         }},
+        {"TooManyExperts", kInvalid, "llama.expert_count: got 1025, want 1 to 1024",
+         [](auto& b) {
+           b.U32("llama.expert_count", 1025).Add("blk.0.ffn_up_exps.weight", {1, 1, 1025});
+         }},
+        {"ExpertTwice", kInvalid, "a second tensor for model.layers.0.block_sparse_moe.experts.1.w3.weight",
+         [](auto& b) {
+           b.U32("llama.expert_count", 2).Add("model.layers.0.block_sparse_moe.experts.1.w3.weight", {8, 16});
+           b.Add("blk.0.ffn_up_exps.weight", {8, 16, 2});
+         }},
+        {"SigmoidRouter", kUnsupported, "llama.expert_gating_func: 2",
+         [](auto& b) { b.U32("llama.expert_count", 4).U32("llama.expert_gating_func", 2); }},
+        {"SharedExperts", kUnsupported, "llama.expert_shared_count: 1",
+         [](auto& b) { b.U32("llama.expert_count", 4).U32("llama.expert_shared_count", 1); }},
+        {"ExpertsNotNormalized", kUnsupported, "llama.expert_weights_norm",
+         [](auto& b) { b.U32("llama.expert_count", 4).Scalar("llama.expert_weights_norm", GgufType::kBool, false); }},
         {"RopeFactorZero", kInvalid, "rope_freqs.weight",
          [](auto& b) {
            b.AddFloats("rope_freqs.weight", {2}, {1, 0});

@@ -104,6 +104,29 @@ TEST(GgufMetadata, StringsPointIntoTheFile) {
   EXPECT_EQ(Parse(file).GetStringArray("tokens")->size(), 60'000u);
 }
 
+// [experts, rows, columns] is read as a matrix for each expert, in place.
+TEST(Gguf, StackedExpertsAreMatricesOfTheirOwn) {
+  for (const QuantFormat& format : AllQuantFormats()) {
+    GgufBuilder builder;
+    builder.LlamaKeys().LlamaTensors().U32("llama.expert_count", 3);
+    builder.Add("blk.0.ffn_down_exps.weight", {256, 2, 3}, format.id);
+    const std::string file = builder.Build();
+    const auto checkpoint = OpenBytes(file);
+    const std::string& stack = builder.tensors.back().data;
+    for (int i = 0; i < 3; ++i) {
+      const std::string name = "model.layers.0.block_sparse_moe.experts." + std::to_string(i) + ".w2.weight";
+      const auto matrix = checkpoint->Matrix(name);
+      ASSERT_TRUE(matrix.ok()) << matrix.status();
+      EXPECT_EQ(matrix->n, 2);
+      EXPECT_EQ(matrix->k, 256);
+      const std::string_view got(reinterpret_cast<const char*>(matrix->data.data()), matrix->data.size());
+      EXPECT_EQ(got, stack.substr(static_cast<size_t>(i) * stack.size() / 3, stack.size() / 3)) << format.name;
+      EXPECT_TRUE(checkpoint->Decode("blk.0.ffn_down_exps.weight[" + std::to_string(i) + "]", nullptr).ok());
+    }
+    EXPECT_EQ(checkpoint->tensors().size(), builder.tensors.size() + 2);
+  }
+}
+
 TEST(Gguf, TensorsOfEveryFormat) {
   GgufBuilder builder;
   builder.Str("general.architecture", "other");

@@ -54,7 +54,7 @@ TEST(GgufNames, MapToHuggingFace) {
       {"blk.3.ffn_up.weight", "model.layers.3.mlp.up_proj.weight"},
       {"blk.3.ffn_down.weight", "model.layers.3.mlp.down_proj.weight"},
   };
-  for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+  for (const char* architecture : {"llama", "qwen2", "qwen3", "qwen3moe", "granite"}) {
     for (const auto& [name, want] : kNames) EXPECT_EQ(CanonicalTensorName(architecture, name), want);
   }
 }
@@ -80,7 +80,50 @@ TEST(GgufNames, GemmaHasNormsOnBothSides) {
   EXPECT_EQ(CanonicalTensorName("llama", "blk.2.post_ffw_norm.weight"), "blk.2.post_ffw_norm.weight");
 }
 
-TEST(GgufNames, OnlyLlamaPermutesAndOnlyQueryAndKey) {
+TEST(GgufNames, OfOtherArchitectures) {
+  const struct {
+    const char *architecture, *name, *want;
+  } kNames[] = {
+      {"gemma2", "blk.2.ffn_norm.weight", "model.layers.2.pre_feedforward_layernorm.weight"},
+      {"olmo2", "blk.2.post_attention_norm.weight", "model.layers.2.post_attention_layernorm.weight"},
+      {"olmo2", "blk.2.post_ffw_norm.weight", "model.layers.2.post_feedforward_layernorm.weight"},
+      {"phi3", "blk.2.attn_qkv.weight", "model.layers.2.self_attn.qkv_proj.weight"},
+      {"phi3", "blk.2.ffn_up.weight", "model.layers.2.mlp.gate_up_proj.weight"},
+      {"phi3", "blk.2.ffn_down.weight", "model.layers.2.mlp.down_proj.weight"},
+      {"llama", "blk.2.attn_qkv.weight", "blk.2.attn_qkv.weight"},
+      {"llama", "blk.2.ffn_gate_inp.weight", "model.layers.2.block_sparse_moe.gate.weight"},
+      {"qwen3moe", "blk.2.ffn_gate_inp.weight", "model.layers.2.mlp.gate.weight"},
+  };
+  for (const auto& row : kNames) {
+    EXPECT_EQ(CanonicalTensorName(row.architecture, row.name), row.want) << row.architecture;
+  }
+}
+
+TEST(GgufNames, StackedExperts) {
+  const struct {
+    const char *architecture, *name, *before, *after;
+  } kNames[] = {
+      {"llama", "blk.0.ffn_gate_exps.weight", "model.layers.0.block_sparse_moe.experts.", ".w1.weight"},
+      {"llama", "blk.7.ffn_down_exps.weight", "model.layers.7.block_sparse_moe.experts.", ".w2.weight"},
+      {"llama", "blk.7.ffn_up_exps.weight", "model.layers.7.block_sparse_moe.experts.", ".w3.weight"},
+      {"qwen3moe", "blk.3.ffn_gate_exps.weight", "model.layers.3.mlp.experts.", ".gate_proj.weight"},
+      {"qwen3moe", "blk.3.ffn_down_exps.weight", "model.layers.3.mlp.experts.", ".down_proj.weight"},
+      {"qwen3moe", "blk.3.ffn_up_exps.weight", "model.layers.3.mlp.experts.", ".up_proj.weight"},
+  };
+  for (const auto& row : kNames) {
+    const auto names = StackedExpertNames(row.architecture, row.name);
+    ASSERT_TRUE(names.has_value()) << row.name;
+    EXPECT_EQ(names->before, row.before);
+    EXPECT_EQ(names->after, row.after);
+  }
+  for (const char* name : {"blk.0.ffn_gate_exps.bias", "blk.0.ffn_gate.weight", "ffn_up_exps.weight"}) {
+    EXPECT_FALSE(StackedExpertNames("llama", name).has_value()) << name;
+  }
+  EXPECT_FALSE(StackedExpertNames("qwen3", "blk.0.ffn_up_exps.weight").has_value());
+}
+
+TEST(GgufNames, OnlyLlamaAndGranitePermuteAndOnlyQueryAndKey) {
+  EXPECT_EQ(StoredPermutation("granite", "blk.0.attn_q.weight"), RowPermutation::kQueryHeads);
   EXPECT_EQ(StoredPermutation("llama", "blk.0.attn_q.weight"), RowPermutation::kQueryHeads);
   EXPECT_EQ(StoredPermutation("llama", "blk.0.attn_k.bias"), RowPermutation::kKeyHeads);
   for (const char* name : {"blk.0.attn_v.weight", "blk.0.attn_q_norm.weight", "attn_q.weight", "output.weight"}) {
