@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/model/adapter.h"
 
 namespace bitrate {
 namespace {
@@ -82,7 +83,7 @@ void EngineCore::Add(std::vector<SequenceSpec> specs, TimePoint now) {
     const int64_t room = info_.max_context - prompt;
     const int64_t max_output = std::min<int64_t>(spec.stop.max_tokens.value_or(room), room);
     init.max_total_tokens = prompt + max_output;
-    init.cache_seed = MakePrefixSeed(variant_, "", spec.cache_salt);
+    init.cache_seed = MakePrefixSeed(variant_, spec.adapter != nullptr ? spec.adapter->id() : "", spec.cache_salt);
     init.register_cache = spec.use_prefix_cache;
     init.read_cache = spec.use_prefix_cache && spec.logprobs.prompt_top_n < 0;
     StopChecker stops(spec.stop, info_.eos_ids, max_output, tokenizer_);

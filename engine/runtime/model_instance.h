@@ -43,7 +43,8 @@ struct SequenceSpec {
   TimePoint arrival{};
   TimePoint deadline = kNoDeadline;        // DEADLINE_EXCEEDED, queued or running
   TimePoint queue_deadline = kNoDeadline;  // DEADLINE_EXCEEDED if not scheduled by then
-  std::string cache_salt;                  // seeds the prefix hash chain: tenants do not share KV
+  std::shared_ptr<const Adapter> adapter;  // of this instance's model; null = none. Lives as long as the sequence
+  std::string cache_salt;                  // seeds the prefix hash chain, with the adapter: tenants do not share KV
   bool use_prefix_cache = true;
   CancelFlag cancelled;  // may be null
   std::shared_ptr<TokenSink> sink;

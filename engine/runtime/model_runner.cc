@@ -38,6 +38,12 @@ void ModelRunner::BuildInput(const StepPlan& plan) {
     input_.query_start.push_back(input_.num_rows());
     max_blocks = std::max(max_blocks, entry.sequence->table.size());
   }
+  input_.adapters.clear();
+  const bool adapted = std::any_of(plan.entries.begin(), plan.entries.end(),
+                                   [](const PlanEntry& entry) { return Live(entry).spec.adapter != nullptr; });
+  for (size_t b = 0; adapted && b < plan.entries.size(); ++b) {
+    input_.adapters.push_back(Live(plan.entries[b]).spec.adapter.get());
+  }
   input_.max_blocks = static_cast<int>(max_blocks);
   input_.block_tables.assign(plan.entries.size() * max_blocks, 0);
   for (size_t b = 0; b < plan.entries.size(); ++b) {
@@ -144,6 +150,7 @@ Status ModelRunner::WarmUp(Parallel& parallel, int num_rows, int num_layers) {
   for (int i = 0; i < num_rows; ++i) input_.positions[i] = i;
   for (int b = 0; b < num_blocks; ++b) input_.block_tables[b] = b;
   input_.query_start = {0, num_rows};
+  input_.adapters.clear();
   input_.max_blocks = num_blocks;
   input_.num_layers = num_layers;
   const Status status = model_->Forward(parallel, input_);

@@ -12,6 +12,8 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/artifact/peft_adapter.h"
+#include "engine/model/adapter.h"
 #include "tests/integration/determinism/harness.h"
 
 namespace bitrate::determinism {
@@ -106,6 +108,58 @@ TEST_P(TinyModels, CompanyChangesNothing) {
   EXPECT_GT(stats.cached_tokens, 500) << "the grid must reach the prefix cache";
   fmt::print("{} regimes, {} steps, {} preemptions, {} cached and {} recomputed tokens\n", regimes.size(), stats.steps,
              stats.preemptions, stats.cached_tokens, stats.recomputed_tokens);
+}
+
+class Adapters : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, Adapters, testing::ValuesIn(kPrecisions),
+                         [](const auto& info) { return std::string(info.param); });
+
+// 24 requests over 4 adapters and none, half of them with the same beginning: company, chunks, preemption and the
+// prefix cache (whose key has the adapter) change nothing.
+TEST_P(Adapters, CompanyChangesNothing) {
+  const std::string folder = BITRATE_GOLDEN_DIR "/lora/";
+  const auto checkpoint = Checkpoint::Open(folder + "base_fp32");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const std::unique_ptr<Backend> backend = CpuBackend();
+  ASSERT_NE(backend, nullptr);
+  const ModelPtr model = LoadModel(**checkpoint, *backend, GetParam(), 96);
+  ASSERT_NE(model, nullptr);
+  std::vector<std::shared_ptr<const Adapter>> adapters = {nullptr};
+  for (const char* name : {"fp32_all", "fp32_qv_alpha_pattern", "fp32_rslora", "fp32_lora_bias"}) {
+    const auto source = ReadPeftAdapter(folder + name + "/adapter");
+    ASSERT_TRUE(source.ok()) << source.status();
+    const auto adapter = Adapter::Prepare(*source, model->config(), *backend);
+    ASSERT_TRUE(adapter.ok()) << adapter.status();
+    adapters.push_back(*adapter);
+  }
+  std::vector<int32_t> text;
+  for (int i = 0; i < 500; ++i) text.push_back(3 + (i * i * 7 + i * 13) % 500);
+  std::vector<SequenceSpec> requests = MakeRequests(text, 24, 48, 40, 7);
+  for (size_t i = 0; i < requests.size(); ++i) requests[i].adapter = adapters[i * 3 % adapters.size()];
+  RegimeStats stats;
+  const std::vector<Answer> alone = RunRequests(model, requests, Alone(1), &stats);
+  stats = {};
+  std::vector<Regime> regimes;
+  for (const int budget : {5, 128}) {
+    for (const int contexts : {2, 16}) {
+      Regime regime;
+      regime.name = fmt::format("budget {} contexts {}", budget, contexts);
+      regime.max_step_tokens = budget;
+      regime.num_contexts = contexts;
+      regime.num_workers = contexts == 2 ? 1 : 2;
+      regime.seed = regimes.size() + 1;
+      regimes.push_back(regime);
+    }
+  }
+  ExpectSameAnswers(model, requests, alone, regimes, &stats);
+  EXPECT_GT(stats.preemptions, 0) << "the grid must reach preemption";
+  EXPECT_GT(stats.cached_tokens, 0) << "the grid must reach the prefix cache";
+  // The same prompts without adapters have other answers: none was skipped.
+  for (SequenceSpec& request : requests) request.adapter = nullptr;
+  const std::vector<Answer> base = RunRequests(model, requests, Alone(1), &stats);
+  for (size_t i = 0; i < base.size(); ++i) {
+    EXPECT_EQ(Difference(alone[i], base[i]) == "", i * 3 % adapters.size() == 0) << "request " << i;
+  }
 }
 
 class RealModel : public testing::TestWithParam<const char*> {};
