@@ -70,7 +70,13 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
     checked.prompt = request_.prompt;
     RETURN_IF_ERROR(ValidateRequest(checked));
     const VariantRegistry& registry = *service_->context().registry;
-    ASSIGN_OR_RETURN(start_.model, registry.ResolveModel(request_.model));
+    ASSIGN_OR_RETURN(const ModelSelector selector, ParseModelSelector(request_.model));
+    if (!selector.variant.empty()) {
+      return FieldError("model", fmt::format("got a variant \"{}\", wanted it among the variants", selector.variant));
+    }
+    ASSIGN_OR_RETURN(start_.model, registry.ResolveModel(selector.model));
+    adapter_ = selector.adapter;
+    if (!adapter_.empty()) RETURN_IF_ERROR(registry.adapters().Acquire(start_.model, adapter_).status());
     const auto resources = registry.Resources(start_.model);
     if (resources == nullptr) return VariantNotReadyError(start_.model, "");
     ASSIGN_OR_RETURN(prompt_, PromptTokens(*resources, request_.prompt, request_.add_special_tokens));
@@ -118,7 +124,7 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
     result_ = {};
     result_.variant = name;
     result_.is_reference = next_ == 1;
-    auto call = RouteCall(service_->context(), {start_.model, name, "", ""}, request_.context.request_id);
+    auto call = RouteCall(service_->context(), {Selector(), name, "", ""}, request_.context.request_id);
     if (!call.ok()) return Fail(call.status());
     call_ = *std::move(call);
     result_.precision = call_->route.precision;
@@ -140,9 +146,12 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
     Submit(std::move(spec), &CompareCall::OnGreedy);
   }
 
+  std::string Selector() const { return adapter_.empty() ? start_.model : start_.model + "+" + adapter_; }
+
   SequenceSpec MakeSpec(std::vector<int32_t> prompt) const {
     SequenceSpec spec;
     spec.prompt = std::move(prompt);
+    spec.adapter = call_->adapter;
     spec.arrival = service_->context().clock->Now();
     spec.deadline = request_.context.deadline;
     return spec;
@@ -258,6 +267,7 @@ class CompareCall final : public CallHandle, public std::enable_shared_from_this
   const CancelFlag cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::vector<int32_t> prompt_;
   CompareStart start_;
+  std::string adapter_;  // of every run; empty = none
   size_t next_ = 0;
   std::optional<RoutedCall> call_;
   CompareVariantResult result_;

@@ -17,7 +17,7 @@ namespace bitrate {
 
 struct CompareCallRequest {
   RequestContext context;
-  std::string model;
+  std::string model;  // or "model+adapter": the adapter on every variant
   Prompt prompt;
   std::vector<std::string> variants;  // empty = every ready one
   std::string reference_variant;      // empty = the model's, else the most precise

@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "engine/artifact/checkpoint.h"
+#include "engine/artifact/peft_adapter.h"
 #include "engine/artifact/tensor_cache.h"
 #include "engine/backend/backend.h"
+#include "engine/model/adapter.h"
 #include "engine/model/decoder_model.h"
 #include "engine/model/memory_estimate.h"
 #include "engine/model/model_config.h"
@@ -126,6 +128,12 @@ class EngineLoader final : public ModelLoader {
     info.kv_bytes = loaded.instance->kv_bytes();
     info.scratch_bytes = DecoderModel::WorkspaceBytes(decoder->config(), settings.max_step_tokens);
     return loaded;
+  }
+
+  StatusOr<std::shared_ptr<const Adapter>> LoadAdapter(const ModelResources& model, const std::string& path) override {
+    ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(model.checkpoint->config()));
+    ASSIGN_OR_RETURN(const PeftAdapter source, ReadPeftAdapter(path));
+    return Adapter::Prepare(source, config, *backend_);
   }
 
  private:

@@ -180,6 +180,7 @@ Status Generation::BuildSequences(std::vector<SequenceSpec>* sequences) {
     spec.arrival = request_.context.arrival;
     spec.deadline = request_.context.deadline;
     if (request_.max_queue_time) spec.queue_deadline = request_.context.arrival + *request_.max_queue_time;
+    spec.adapter = call_->adapter;
     spec.cache_salt = request_.cache_salt;
     spec.use_prefix_cache = request_.use_prefix_cache;
     spec.cancelled = cancelled_;

@@ -45,6 +45,7 @@ struct ScoredToken {
 struct RouteInfo {
   std::string model;
   std::string variant;
+  std::string adapter;  // empty = none
   std::string precision;
   RouteDecision decision;
   std::string policy_etag;
@@ -120,10 +121,17 @@ struct ServingContext {
 // A request with its variant: route, hold the variant, count and report the end.
 struct RoutedCall {
   std::shared_ptr<ServingVariant> variant;
+  std::shared_ptr<const Adapter> adapter;  // for its sequences; null = none
   RouteInfo route;
 };
 
-// Resolves "model:variant", routes, takes hold of the variant, and counts the request as accepted there.
+// "model+adapter:variant", where '+adapter' and ':variant' may be absent. INVALID_ARGUMENT for a part left empty.
+struct ModelSelector {
+  std::string model, adapter, variant;  // empty = the default, none, routed
+};
+StatusOr<ModelSelector> ParseModelSelector(std::string_view text);
+
+// Resolves "model+adapter:variant", routes, takes hold of the variant, and counts the request as accepted there.
 StatusOr<RoutedCall> RouteCall(const ServingContext& context, const RequestTarget& target,
                                const std::string& request_id);
 

@@ -30,41 +30,57 @@ Outcome OutcomeOf(const Status& status) {
 }
 
 // "smollm2:int4" pins as well; the two ways must agree.
-Status SplitSelector(const RequestTarget& target, std::string* model, std::string* variant) {
-  const size_t colon = target.model.find(':');
-  *model = target.model.substr(0, colon);
-  *variant = target.variant;
-  if (colon == std::string::npos) return OkStatus();
-  const std::string pinned = target.model.substr(colon + 1);
-  if (pinned.empty()) return FieldError("model.model", "got nothing after ':', wanted a variant");
-  if (!variant->empty() && *variant != pinned) {
-    return FieldError("model.variant", fmt::format("got \"{}\", but model.model pins \"{}\"", *variant, pinned));
+StatusOr<ModelSelector> SelectorOf(const RequestTarget& target) {
+  ASSIGN_OR_RETURN(ModelSelector selector, ParseModelSelector(target.model));
+  if (target.variant.empty()) return selector;
+  if (!selector.variant.empty() && selector.variant != target.variant) {
+    return FieldError("model.variant",
+                      fmt::format("got \"{}\", but model.model pins \"{}\"", target.variant, selector.variant));
   }
-  *variant = pinned;
-  return OkStatus();
+  selector.variant = target.variant;
+  return selector;
 }
 
 }  // namespace
 
+StatusOr<ModelSelector> ParseModelSelector(std::string_view text) {
+  ModelSelector selector;
+  const size_t colon = text.find(':');
+  if (colon != text.npos) {
+    selector.variant = text.substr(colon + 1);
+    if (selector.variant.empty()) return FieldError("model.model", "got nothing after ':', wanted a variant");
+  }
+  text = text.substr(0, colon);
+  const size_t plus = text.find('+');
+  selector.model = text.substr(0, plus);
+  if (plus == text.npos) return selector;
+  selector.adapter = text.substr(plus + 1);
+  if (selector.adapter.empty()) return FieldError("model.model", "got nothing after '+', wanted an adapter");
+  return selector;
+}
+
 StatusOr<RoutedCall> RouteCall(const ServingContext& context, const RequestTarget& target,
                                const std::string& request_id) {
-  std::string model, pinned;
-  RETURN_IF_ERROR(SplitSelector(target, &model, &pinned));
-  ASSIGN_OR_RETURN(model, context.registry->ResolveModel(model));
+  ASSIGN_OR_RETURN(const ModelSelector selector, SelectorOf(target));
+  ASSIGN_OR_RETURN(const std::string model, context.registry->ResolveModel(selector.model));
   ASSIGN_OR_RETURN(const RoutableModel routable, context.registry->Routable(model));
   const std::shared_ptr<const RoutingSnapshot> policy = context.routing->Current();
   RoutedCall call;
+  if (!selector.adapter.empty()) {
+    ASSIGN_OR_RETURN(call.adapter, context.registry->adapters().Acquire(model, selector.adapter));
+  }
   const auto ready = [&](std::string_view variant) { return context.registry->IsReady(model, variant); };
-  ASSIGN_OR_RETURN(
-      RouteDecision decision,
-      PickRoute(
-          policy->policy, routable, ready,
-          {.pinned_variant = pinned, .experiment = target.experiment, .unit = target.unit, .request_id = request_id}));
+  ASSIGN_OR_RETURN(RouteDecision decision, PickRoute(policy->policy, routable, ready,
+                                                     {.pinned_variant = selector.variant,
+                                                      .experiment = target.experiment,
+                                                      .unit = target.unit,
+                                                      .request_id = request_id}));
   call.variant = context.registry->Acquire(model, decision.variant);
   if (call.variant == nullptr) return VariantNotReadyError(model, decision.variant);
   call.variant->counter->Accept();
   call.variant->telemetry->OnRoutingDecision(decision.experiment, decision.arm, decision.reason);
-  call.route = {model, decision.variant, call.variant->info.precision, std::move(decision), policy->etag};
+  call.route = {model,       decision.variant, selector.adapter, call.variant->info.precision, std::move(decision),
+                policy->etag};
   return call;
 }
 
@@ -113,6 +129,10 @@ void ReportCall(const ServingContext& context, const RequestContext& request, co
     call->variant->telemetry->OnRequestFinished(report);
     fields.emplace_back("model", call->route.model);
     fields.emplace_back("variant", call->route.variant);
+    if (!call->route.adapter.empty()) {
+      context.telemetry->OnAdapterRequest(call->route.model, call->route.adapter, report);
+      fields.emplace_back("adapter", call->route.adapter);
+    }
     fields.emplace_back("reason", RouteReasonName(call->route.decision.reason));
     if (!call->route.decision.arm.empty()) fields.emplace_back("arm", call->route.decision.arm);
   } else {

@@ -104,6 +104,7 @@ class ScoreCall final : public CallHandle, public std::enable_shared_from_this<S
       spec.prompt = std::move(tokens.ids);
       spec.stop.max_tokens = 0;
       spec.logprobs.prompt_top_n = std::max(request_.top_n, 0);
+      spec.adapter = call_->adapter;
       spec.priority = static_cast<int>(request_.priority);
       spec.arrival = request_.context.arrival;
       spec.deadline = request_.context.deadline;

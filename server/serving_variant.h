@@ -18,6 +18,7 @@
 
 namespace bitrate {
 
+class Adapter;
 class ChatTemplate;
 class Checkpoint;
 class SourceFingerprints;
@@ -63,6 +64,10 @@ class ModelLoader {
   // `observer` outlives the instance.
   virtual StatusOr<LoadedVariant> Load(const ModelResources& model, const VariantSettings& settings,
                                        InstanceObserver* observer, const ProgressFn& progress) = 0;
+  // A LoRA adapter for every variant of the model.
+  virtual StatusOr<std::shared_ptr<const Adapter>> LoadAdapter(const ModelResources& model, const std::string& path) {
+    return FailedPrecondition("{}: adapters of model {} are not supported", path, model.name);
+  }
 };
 
 // Counts of one variant over all its loads: accepted = completed + failed + cancelled + expired + rejected + in_flight.

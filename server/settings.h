@@ -36,10 +36,16 @@ struct VariantSettings {
   bool load = true;
 };
 
+struct AdapterSettings {
+  std::string name;
+  std::string path;  // of a PEFT folder
+};
+
 struct ModelSettings {
   std::string name;
   std::string path;
   std::vector<VariantSettings> variants;
+  std::vector<AdapterSettings> adapters;
   std::string default_variant;    // one of `variants`
   std::string reference_variant;  // empty = the most precise
 };

@@ -91,6 +91,11 @@ class Telemetry {
   virtual VariantTelemetry* ForVariant(const VariantLabels& labels) = 0;
   // A request that ended before any variant was chosen (bad input, unknown model, no credentials).
   virtual void OnUnroutedRequest(const RequestReport& report) = 0;
+  // An adapter of the server's: resident bytes, and what finished requests used, until it is unloaded. Its name is the
+  // operator's choice; requests for other names are not counted.
+  virtual void OnAdapterLoaded(std::string_view model, std::string_view adapter, uint64_t bytes) {}
+  virtual void OnAdapterUnloaded(std::string_view model, std::string_view adapter) {}
+  virtual void OnAdapterRequest(std::string_view model, std::string_view adapter, const RequestReport& report) {}
   // A call of any service ended, for grpc_server_handled_total; service and method are names of the API.
   virtual void OnRpcFinished(std::string_view service, std::string_view method, std::string_view code,
                              double seconds) = 0;

@@ -1,4 +1,4 @@
-// The registry's questions: names, snapshots, what is ready.
+// The registry's questions (names, snapshots, what is ready) and its adapters.
 #include <algorithm>
 
 #include "server/api_error.h"
@@ -105,6 +105,44 @@ std::shared_ptr<ServingVariant> VariantRegistry::Acquire(std::string_view model,
   // An instance that failed a moment ago is seen here before the next Poll says so.
   if (serving != nullptr && serving->instance->state() != ModelInstance::State::kReady) return nullptr;
   return serving;
+}
+
+void VariantRegistry::LoadConfiguredAdapters() {
+  std::vector<std::pair<std::string, AdapterSettings>> wanted;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& entry : models_) {
+      for (const AdapterSettings& adapter : entry->settings.adapters)
+        wanted.emplace_back(entry->settings.name, adapter);
+    }
+  }
+  for (const auto& [model, adapter] : wanted) {
+    (void)control_->Post([this, model = model, adapter = adapter] {
+      const auto resources = Resources(model);
+      if (resources == nullptr) return adapters_.RememberError(model, adapter, VariantNotReadyError(model, ""));
+      (void)adapters_.Load(*resources, adapter, /*keep_error=*/true);
+    });
+  }
+}
+
+void VariantRegistry::LoadAdapter(std::string_view model, AdapterSettings settings, AdapterFn done) {
+  auto shared = std::make_shared<AdapterFn>(std::move(done));
+  const bool posted = control_->Post([this, model = std::string(model), settings = std::move(settings), shared] {
+    const auto resources = Resources(model);
+    if (resources == nullptr) return (*shared)(VariantNotReadyError(model, ""));
+    (*shared)(adapters_.Load(*resources, settings, /*keep_error=*/false));
+  });
+  if (!posted) (*shared)(BusyError("too many loads and unloads are waiting", "control"));
+}
+
+void VariantRegistry::UnloadAdapter(std::string_view model, std::string_view adapter, bool drain,
+                                    Duration drain_timeout, AdapterFn done) {
+  auto shared = std::make_shared<AdapterFn>(std::move(done));
+  const bool posted =
+      control_->Post([this, model = std::string(model), adapter = std::string(adapter), drain, drain_timeout, shared] {
+        (*shared)(adapters_.Unload(model, adapter, drain, drain_timeout));
+      });
+  if (!posted) (*shared)(BusyError("too many loads and unloads are waiting", "control"));
 }
 
 bool VariantRegistry::AnyReady() const {

@@ -24,6 +24,7 @@ VariantRegistry::VariantRegistry(std::vector<ModelSettings> models, std::string 
       telemetry_(telemetry),
       clock_(clock),
       reporter_(reporter),
+      adapters_(loader, telemetry, clock),
       control_(std::make_unique<TaskPool>(1, kControlQueue)) {
   for (ModelSettings& settings : models) {
     auto entry = std::make_unique<ModelEntry>();
@@ -84,6 +85,7 @@ Status VariantRegistry::OpenModels(uint64_t budget, std::string* summary) {
 
 int VariantRegistry::LoadConfigured() {
   int num_ready = 0;
+  LoadConfiguredAdapters();
   for (const VariantSnapshot& variant : Snapshots()) {
     if (!variant.settings.load || variant.state == VariantState::kFailed) continue;
     Load(variant.model, variant.settings.name, std::nullopt, [](const StatusOr<VariantSnapshot>&) {});

@@ -18,6 +18,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mutex.h"
+#include "server/adapter_table.h"
 #include "server/router.h"
 #include "server/serving_variant.h"
 #include "server/task_pool.h"
@@ -44,7 +45,7 @@ class VariantRegistry {
   // `budget` (0 = not checked), with the sum in the message. A model that cannot be opened makes its variants FAILED;
   // an error only when no model opens. `summary` gets a line per variant.
   Status OpenModels(uint64_t budget, std::string* summary);
-  // Loads every variant of the configuration that has `load`. Returns how many are READY.
+  // Loads the adapters and every variant of the configuration that has `load`. Returns how many are READY.
   int LoadConfigured();
 
   using ResultFn = std::function<void(StatusOr<VariantSnapshot>)>;
@@ -52,6 +53,13 @@ class VariantRegistry {
   void Load(std::string_view model, std::string_view variant, std::optional<VariantSettings> settings, ResultFn done);
   // Without `drain`: FAILED_PRECONDITION while requests run.
   void Unload(std::string_view model, std::string_view variant, bool drain, Duration drain_timeout, ResultFn done);
+
+  // LoRA adapters (adapter_table.h), on the control thread.
+  using AdapterFn = std::function<void(StatusOr<AdapterSnapshot>)>;
+  void LoadAdapter(std::string_view model, AdapterSettings settings, AdapterFn done);
+  void UnloadAdapter(std::string_view model, std::string_view adapter, bool drain, Duration drain_timeout,
+                     AdapterFn done);
+  const AdapterTable& adapters() const { return adapters_; }
 
   // "" = the default model. NOT_FOUND, or INVALID_ARGUMENT when there is no default.
   StatusOr<std::string> ResolveModel(std::string_view name) const;
@@ -92,6 +100,7 @@ class VariantRegistry {
   Slot* FindSlot(std::string_view model, std::string_view variant) REQUIRES(mutex_);
   const Slot* FindSlot(std::string_view model, std::string_view variant) const REQUIRES(mutex_);
   VariantSnapshot Describe(const ModelEntry& model, const Slot& slot) const REQUIRES(mutex_);
+  void LoadConfiguredAdapters();
   void SetState(std::string_view model, std::string_view variant, VariantState state, Status error,
                 std::shared_ptr<ServingVariant> serving);
   StatusOr<VariantSnapshot> LoadNow(const std::string& model, const std::string& variant,
@@ -107,6 +116,7 @@ class VariantRegistry {
   Telemetry* const telemetry_;
   const Clock* const clock_;
   LoadReporter* const reporter_;
+  AdapterTable adapters_;
   uint64_t budget_ = 0;
   mutable Mutex mutex_;
   CondVar destroyed_;

@@ -56,6 +56,19 @@ void ApplyFlags(const ConfigOverrides& flags, pb::ServerConfig* config, std::vec
   if (!flags.variants.empty() && config->models_size() != 1) {
     problems->push_back({0, "--variants", fmt::format("needs one model, got {}", config->models_size())});
   }
+  for (const std::string& text : flags.adapters) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || config->models_size() != 1) {
+      problems->push_back({0, "--adapter",
+                           equals == std::string::npos
+                               ? fmt::format("got \"{}\", wanted NAME=PATH", text)
+                               : fmt::format("needs one model, got {}", config->models_size())});
+      continue;
+    }
+    pb::AdapterConfig* adapter = config->mutable_models(0)->add_adapters();
+    adapter->set_name(text.substr(0, equals));
+    adapter->set_path(text.substr(equals + 1));
+  }
   if (flags.grpc) config->mutable_listen()->set_grpc(*flags.grpc);
   if (flags.admin) config->mutable_listen()->set_admin(*flags.admin);
   if (flags.metrics) config->mutable_listen()->set_metrics(*flags.metrics);

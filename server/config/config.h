@@ -19,6 +19,7 @@ struct ConfigOverrides {
   std::optional<std::string> model_path;  // replaces the file's models by this one, named after the file or folder
   std::optional<std::string> model_name;
   std::vector<std::string> variants;  // precisions, or name=precision
+  std::vector<std::string> adapters;  // name=path, of the one model
   std::optional<std::string> grpc, admin, metrics;
   std::optional<int> threads;
   std::optional<std::string> log_level, log_format;

@@ -189,7 +189,35 @@ class Builder {
       Report(path + ".reference_variant",
              fmt::format("got \"{}\", wanted one of: {}", config.reference_variant(), JoinNames(model.variants)));
     }
+    model.adapters = BuildAdapters(config, path);
     return model;
+  }
+
+  std::vector<AdapterSettings> BuildAdapters(const pb::ModelConfig& config, const std::string& model_path) {
+    std::vector<AdapterSettings> adapters;
+    std::set<std::string> names;
+    const auto count = static_cast<size_t>(config.adapters_size());
+    if (count > limits::kMaxAdapters) {
+      Report(model_path + ".adapters", fmt::format("got {}, wanted at most {}", count, limits::kMaxAdapters));
+      return adapters;
+    }
+    for (const pb::AdapterConfig& in : config.adapters()) {
+      const std::string path = fmt::format("{}.adapters[{}]", model_path, adapters.size());
+      AdapterSettings& adapter = adapters.emplace_back();
+      adapter.name = in.name();
+      if (!IsName(adapter.name)) {
+        Report(path + ".name", fmt::format("got \"{}\", wanted letters, digits, '.', '_' or '-'", adapter.name));
+      } else if (!names.insert(adapter.name).second) {
+        Report(path + ".name", fmt::format("\"{}\" is the name of an earlier adapter", adapter.name));
+      }
+      std::string missing;
+      if (in.path().empty()) {
+        Report(path + ".path", "got nothing, wanted a PEFT folder");
+      } else if (!ExpandEnvironment(in.path(), &adapter.path, &missing)) {
+        Report(path + ".path", fmt::format("the environment has no variable \"{}\"", missing));
+      }
+    }
+    return adapters;
   }
 
   VariantSettings BuildVariant(const pb::VariantConfig& config, const std::string& path) {

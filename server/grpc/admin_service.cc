@@ -24,6 +24,7 @@ using google::protobuf::util::TimeUtil;
 
 constexpr std::string_view kService = "bitrate.v1.AdminService";
 constexpr int64_t kMaxWaitSeconds = 86400;
+constexpr size_t kMaxPathBytes = 4096;
 
 StatusOr<Duration> ReadWait(const google::protobuf::Duration& in, std::string_view field) {
   if (in.seconds() < 0 || in.nanos() < 0 || in.nanos() > 999'999'999 || in.seconds() > kMaxWaitSeconds) {
@@ -64,6 +65,24 @@ Status CheckName(std::string_view field, const std::string& name) {
   return FieldError(field, fmt::format("got \"{}\", wanted letters, digits, '.', '_' or '-'", name));
 }
 
+void ToProto(const AdapterSnapshot& in, v1::Adapter* out) {
+  out->set_model(in.model);
+  out->set_name(in.name);
+  out->set_path(in.path);
+  if (!in.error.ok()) {
+    out->mutable_error()->set_code(static_cast<int>(in.error.code()));
+    out->mutable_error()->set_message(std::string(ToStd(in.error.message())));
+    return;
+  }
+  out->set_content_digest(in.id);
+  out->set_resident_bytes(in.bytes);
+  out->set_max_rank(in.max_rank);
+  out->set_num_modules(in.num_modules);
+  out->set_in_use(in.in_use);
+  *out->mutable_loaded_at() = TimeUtil::MillisecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::milliseconds>(in.loaded_at.time_since_epoch()).count());
+}
+
 class AdminService final : public v1::AdminService::CallbackService {
  public:
   explicit AdminService(const ServiceEnv* env) : env_(*env) {}
@@ -81,6 +100,34 @@ class AdminService final : public v1::AdminService::CallbackService {
     return RunUnaryLater(env_, context, kService, "UnloadVariant", [this, request, response](FinishFn finish) {
       const Status status = StartUnload(*request, response, finish);
       if (!status.ok()) finish(status);
+    });
+  }
+
+  grpc::ServerUnaryReactor* LoadAdapter(grpc::CallbackServerContext* context, const v1::LoadAdapterRequest* request,
+                                        v1::LoadAdapterResponse* response) override {
+    return RunUnaryLater(env_, context, kService, "LoadAdapter", [this, request, response](FinishFn finish) {
+      const Status status = StartLoadAdapter(*request, response, finish);
+      if (!status.ok()) finish(status);
+    });
+  }
+
+  grpc::ServerUnaryReactor* UnloadAdapter(grpc::CallbackServerContext* context, const v1::UnloadAdapterRequest* request,
+                                          v1::UnloadAdapterResponse* response) override {
+    return RunUnaryLater(env_, context, kService, "UnloadAdapter", [this, request, response](FinishFn finish) {
+      const Status status = StartUnloadAdapter(*request, response, finish);
+      if (!status.ok()) finish(status);
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListAdapters(grpc::CallbackServerContext* context, const v1::ListAdaptersRequest* request,
+                                         v1::ListAdaptersResponse* response) override {
+    return RunUnary(env_, context, kService, "ListAdapters", true, [this, request, response]() -> Status {
+      RETURN_IF_ERROR(ValidateId("model", request->model()));
+      if (!request->model().empty()) RETURN_IF_ERROR(env_.registry->ResolveModel(request->model()).status());
+      for (const AdapterSnapshot& adapter : env_.registry->adapters().List(request->model())) {
+        ToProto(adapter, response->add_adapters());
+      }
+      return OkStatus();
     });
   }
 
@@ -207,17 +254,50 @@ class AdminService final : public v1::AdminService::CallbackService {
     RETURN_IF_ERROR(ValidateId("model", request.model()));
     RETURN_IF_ERROR(ValidateId("variant", request.variant()));
     ASSIGN_OR_RETURN(const std::string model, env_.registry->ResolveModel(request.model()));
-    Duration timeout =
-        std::chrono::duration_cast<Duration>(std::chrono::duration<double>(env_.settings->drain_timeout_seconds));
-    if (request.has_drain_timeout()) {
-      ASSIGN_OR_RETURN(timeout, ReadWait(request.drain_timeout(), "drain_timeout"));
-    }
+    ASSIGN_OR_RETURN(const Duration timeout, DrainTimeout(request));
     env_.registry->Unload(model, request.variant(), request.drain(), timeout,
                           [response, finish](StatusOr<VariantSnapshot> unloaded) {
                             if (unloaded.ok()) ToProto(*unloaded, /*public_view=*/false, response->mutable_variant());
                             finish(unloaded.status());
                           });
     return OkStatus();
+  }
+
+  Status StartLoadAdapter(const v1::LoadAdapterRequest& request, v1::LoadAdapterResponse* response,
+                          const FinishFn& finish) {
+    RETURN_IF_ERROR(ValidateId("model", request.model()));
+    RETURN_IF_ERROR(CheckName("adapter", request.adapter()));
+    if (request.path().empty() || request.path().size() > kMaxPathBytes) {
+      return FieldError("path", fmt::format("got {} bytes, wanted 1 to {}", request.path().size(), kMaxPathBytes));
+    }
+    ASSIGN_OR_RETURN(const std::string model, env_.registry->ResolveModel(request.model()));
+    env_.registry->LoadAdapter(model, {request.adapter(), request.path()},
+                               [response, finish](StatusOr<AdapterSnapshot> loaded) {
+                                 if (loaded.ok()) ToProto(*loaded, response->mutable_adapter());
+                                 finish(loaded.status());
+                               });
+    return OkStatus();
+  }
+
+  Status StartUnloadAdapter(const v1::UnloadAdapterRequest& request, v1::UnloadAdapterResponse* response,
+                            const FinishFn& finish) {
+    RETURN_IF_ERROR(ValidateId("model", request.model()));
+    RETURN_IF_ERROR(ValidateId("adapter", request.adapter()));
+    ASSIGN_OR_RETURN(const std::string model, env_.registry->ResolveModel(request.model()));
+    ASSIGN_OR_RETURN(const Duration timeout, DrainTimeout(request));
+    env_.registry->UnloadAdapter(model, request.adapter(), request.drain(),
+                                 request.drain() ? timeout : Duration::zero(),
+                                 [response, finish](StatusOr<AdapterSnapshot> unloaded) {
+                                   if (unloaded.ok()) ToProto(*unloaded, response->mutable_adapter());
+                                   finish(unloaded.status());
+                                 });
+    return OkStatus();
+  }
+
+  template <typename Request>
+  StatusOr<Duration> DrainTimeout(const Request& request) const {
+    if (request.has_drain_timeout()) return ReadWait(request.drain_timeout(), "drain_timeout");
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(env_.settings->drain_timeout_seconds));
   }
 
   const ServiceEnv& env_;

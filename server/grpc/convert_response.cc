@@ -100,6 +100,7 @@ void ToProto(const RouteInfo& in, v1::Route* out) {
   out->set_arm(in.decision.arm);
   out->set_reason(ToProto(in.decision.reason));
   out->set_policy_etag(in.policy_etag);
+  out->set_adapter(in.adapter);
 }
 
 void ToProto(const ScoredToken& in, v1::TokenLogprob* out) {

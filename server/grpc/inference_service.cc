@@ -18,7 +18,8 @@ constexpr std::string_view kService = "bitrate.v1.InferenceService";
 StatusOr<std::shared_ptr<const ModelResources>> FindModel(const ServiceEnv& env, const std::string& selector) {
   // A pinned variant makes no difference to text.
   RETURN_IF_ERROR(ValidateId("model", selector));
-  ASSIGN_OR_RETURN(const std::string model, env.registry->ResolveModel(selector.substr(0, selector.find(':'))));
+  ASSIGN_OR_RETURN(const ModelSelector parsed, ParseModelSelector(selector));  // all share the model's tokenizer
+  ASSIGN_OR_RETURN(const std::string model, env.registry->ResolveModel(parsed.model));
   auto resources = env.registry->Resources(model);
   if (resources == nullptr) return VariantNotReadyError(model, "");
   return resources;

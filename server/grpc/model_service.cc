@@ -65,6 +65,9 @@ class ModelService final : public v1::ModelService::CallbackService {
       out->set_default_variant(routable->default_variant);
       for (const std::string& variant : routable->variants) out->add_variants(variant);
     }
+    for (const AdapterSnapshot& adapter : env_.registry->adapters().List(name)) {
+      if (adapter.error.ok()) out->add_adapters(adapter.name);
+    }
     const auto resources = env_.registry->Resources(name);
     if (resources == nullptr) return;  // the checkpoint could not be opened
     out->set_architecture(resources->architecture);

@@ -102,6 +102,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"unknown_fallback",
                 With("routing:\n- experiment: e\n  arms: [{variant: int8, weight: 10000}]\n  fallback: [fp64]\n"),
                 {"c.yaml:9: routing[0].fallback[0]: model \"m\" has no variant \"fp64\""}},
+        BadCase{"adapters",
+                "models:\n- name: m\n  path: p\n  variants: [{precision: int8}]\n  adapters:\n"
+                "  - {name: a+b, path: x}\n  - {name: a}\n  - {name: a, path: $NOT_SET_ANYWHERE}\n",
+                {"c.yaml:6: models[0].adapters[0].name: got \"a+b\", wanted letters, digits, '.', '_' or '-'",
+                 "c.yaml:7: models[0].adapters[1].path: got nothing, wanted a PEFT folder",
+                 "c.yaml:8: models[0].adapters[2].name: \"a\" is the name of an earlier adapter",
+                 "c.yaml:8: models[0].adapters[2].path: the environment has no variable \"NOT_SET_ANYWHERE\""}},
         BadCase{"no_models", "reflection: true\n", {"c.yaml: models: got none, wanted at least one model"}},
         BadCase{"empty_file", "", {"c.yaml: got 0 documents, wanted one", "c.yaml: models: got none"}},
         BadCase{"two_documents",
@@ -275,6 +282,26 @@ TEST(Config, ModelAloneNeedsNoFile) {
   EXPECT_EQ(settings->models[0].default_variant, "fp32");
   flags.variants = {"int9"};
   EXPECT_NE(LoadConfig("", flags).status().message().find("command line: models[0].variants[0].precision"),
+            absl::string_view::npos);
+}
+
+TEST(Config, AdaptersOfFileAndFlags) {
+  ConfigOverrides flags;
+  flags.adapters = {"b=/lora/b=2"};
+  const auto settings = ParseConfig(std::string(kGood) + "  adapters: [{name: a, path: /lora/a}]\n", "c.yaml", flags);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  ASSERT_EQ(settings->models[0].adapters.size(), 2u);
+  EXPECT_EQ(settings->models[0].adapters[0].path, "/lora/a");
+  EXPECT_EQ(settings->models[0].adapters[1].name, "b");
+  EXPECT_EQ(settings->models[0].adapters[1].path, "/lora/b=2");
+  flags.adapters = {"no-path"};
+  EXPECT_NE(ParseConfig(kGood, "c.yaml", flags).status().message().find("--adapter: got \"no-path\", wanted NAME=PATH"),
+            absl::string_view::npos);
+  std::string many = kGood;
+  many += "  adapters:\n";
+  for (size_t i = 0; i < limits::kMaxAdapters; ++i) many += fmt::format("  - {{name: a{}, path: p}}\n", i);
+  EXPECT_TRUE(Parse(many).ok()) << Parse(many).status();
+  EXPECT_NE(Parse(many + "  - {name: more, path: p}\n").status().message().find("models[0].adapters: got 257"),
             absl::string_view::npos);
 }
 
