@@ -29,6 +29,7 @@ MetricFamilies::MetricFamilies(prometheus::Registry& r)
       pod_kv_usage_ratio(Gauge(r, "bitrate_pod_kv_cache_usage_ratio", "KV blocks in use over all variants.")),
       step_time_model(Gauge(r, "bitrate_step_time_model_seconds",
                             "Learned time of a step: fixed, and for each prefill token, decode token, attended key.")),
+      adapter_bytes(Gauge(r, "bitrate_adapter_resident_bytes", "Memory of a loaded LoRA adapter.")),
       requests(Counter(r, "bitrate_requests_total", "Finished requests by outcome.")),
       prompt_tokens(
           Counter(r, "bitrate_prompt_tokens_total", "Prompt tokens, computed or served by the prefix cache.")),
@@ -42,6 +43,9 @@ MetricFamilies::MetricFamilies(prometheus::Registry& r)
                              "Device time (lease wall time x workers) by phase and by who it was for.")),
       cost(Counter(r, "bitrate_cost_total", "Cost at the configured prices, in the labelled currency.")),
       grpc_handled(Counter(r, "grpc_server_handled_total", "RPCs completed on the server, by status code.")),
+      adapter_requests(Counter(r, "bitrate_adapter_requests_total", "Finished requests of a loaded LoRA adapter.")),
+      adapter_tokens(
+          Counter(r, "bitrate_adapter_generation_tokens_total", "Tokens generated with a loaded LoRA adapter.")),
       ttft(Histogram(r, "bitrate_time_to_first_token_seconds", "Arrival to first token.")),
       inter_token(Histogram(r, "bitrate_inter_token_latency_seconds", "Gap between streamed tokens of a choice.")),
       duration(Histogram(r, "bitrate_request_duration_seconds", "Arrival to the end of a request.")),

@@ -18,9 +18,9 @@ struct MetricFamilies {
   explicit MetricFamilies(prometheus::Registry& registry);
 
   Gauges requests_running, requests_waiting, kv_usage_ratio, kv_blocks, variant_state, resident_bytes, variant_info,
-      build_info, pod_running, pod_waiting, pod_kv_usage_ratio, step_time_model;
+      build_info, pod_running, pod_waiting, pod_kv_usage_ratio, step_time_model, adapter_bytes;
   Counters requests, prompt_tokens, generation_tokens, preemptions, steps, routing, slo_good, slo_events,
-      device_seconds, cost, grpc_handled;
+      device_seconds, cost, grpc_handled, adapter_requests, adapter_tokens;
   Histograms ttft, inter_token, duration, queue, prefill, decode, prompt_lengths, generation_lengths, step_seconds,
       batch_size, grpc_seconds;
 };

@@ -2,6 +2,7 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <map>
 #include <tuple>
 
@@ -48,6 +49,41 @@ class Exporter final : public PrometheusTelemetry {
     families_.grpc_seconds.Add({{"grpc_service", s}, {"grpc_method", m}}, buckets::RequestDuration()).Observe(seconds);
   }
 
+  void OnAdapterLoaded(std::string_view model, std::string_view adapter, uint64_t bytes) override {
+    MutexLock lock(&mutex_);
+    AdapterSeries& series = adapters_[{std::string(model), std::string(adapter)}];
+    const prometheus::Labels labels = {{"model_name", std::string(model)}, {"adapter", std::string(adapter)}};
+    series.bytes = &families_.adapter_bytes.Add(labels);
+    series.bytes->Set(static_cast<double>(bytes));
+    series.tokens = &families_.adapter_tokens.Add(labels);
+    for (size_t i = 0; i < kOutcomes.size(); ++i) {
+      prometheus::Labels with = labels;
+      with.emplace("outcome", OutcomeName(kOutcomes[i]));
+      series.requests[i] = &families_.adapter_requests.Add(with);
+    }
+  }
+
+  // The series go with the adapter, so that names that come and go do not add up.
+  void OnAdapterUnloaded(std::string_view model, std::string_view adapter) override {
+    MutexLock lock(&mutex_);
+    const auto it = adapters_.find({std::string(model), std::string(adapter)});
+    if (it == adapters_.end()) return;
+    families_.adapter_bytes.Remove(it->second.bytes);
+    families_.adapter_tokens.Remove(it->second.tokens);
+    for (prometheus::Counter* counter : it->second.requests) families_.adapter_requests.Remove(counter);
+    adapters_.erase(it);
+  }
+
+  void OnAdapterRequest(std::string_view model, std::string_view adapter, const RequestReport& report) override {
+    MutexLock lock(&mutex_);
+    const auto it = adapters_.find({std::string(model), std::string(adapter)});
+    if (it == adapters_.end()) return;  // unloaded while the request ran
+    it->second.tokens->Increment(report.completion_tokens);
+    for (size_t i = 0; i < kOutcomes.size(); ++i) {
+      if (kOutcomes[i] == report.outcome) it->second.requests[i]->Increment();
+    }
+  }
+
   std::string Scrape() override {
     Refresh();
     return prometheus::TextSerializer().Serialize(registry_.Collect());
@@ -74,6 +110,14 @@ class Exporter final : public PrometheusTelemetry {
     pod_kv_usage_->Set(total > 0 ? used / total : 0);
   }
 
+  static constexpr std::array kOutcomes = {Outcome::kOk, Outcome::kCancelled, Outcome::kDeadline, Outcome::kRejected,
+                                           Outcome::kError};
+  struct AdapterSeries {
+    prometheus::Gauge* bytes = nullptr;
+    prometheus::Counter* tokens = nullptr;
+    std::array<prometheus::Counter*, kOutcomes.size()> requests = {};  // beside kOutcomes
+  };
+
   prometheus::Registry registry_;
   MetricFamilies families_;
   const Prices prices_;
@@ -84,6 +128,7 @@ class Exporter final : public PrometheusTelemetry {
   Mutex mutex_;
   TimePoint last_accrual_ GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::string>, std::unique_ptr<VariantMetrics>> variants_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, AdapterSeries> adapters_ GUARDED_BY(mutex_);
 };
 
 }  // namespace

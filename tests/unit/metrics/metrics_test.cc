@@ -104,6 +104,22 @@ TEST_F(MetricsTest, RequestsByOutcomeAndLatencies) {
                               "variant=\"fast\"} 1\n"));
 }
 
+TEST_F(MetricsTest, AdaptersHaveSeriesWhileTheyAreLoaded) {
+  telemetry_->OnAdapterRequest("m", "unknown", {.outcome = Outcome::kOk, .completion_tokens = 7});
+  EXPECT_EQ(telemetry_->Scrape().find("adapter=\""), std::string::npos);
+  telemetry_->OnAdapterLoaded("m", "a", 4096);
+  telemetry_->OnAdapterRequest("m", "a", {.outcome = Outcome::kOk, .completion_tokens = 7});
+  telemetry_->OnAdapterRequest("m", "a", {.outcome = Outcome::kCancelled, .completion_tokens = 2});
+  const std::string text = telemetry_->Scrape();
+  EXPECT_THAT(text, HasSubstr("bitrate_adapter_resident_bytes{adapter=\"a\",model_name=\"m\"} 4096\n"));
+  EXPECT_THAT(text, HasSubstr("bitrate_adapter_generation_tokens_total{adapter=\"a\",model_name=\"m\"} 9\n"));
+  EXPECT_THAT(text,
+              HasSubstr("bitrate_adapter_requests_total{adapter=\"a\",model_name=\"m\",outcome=\"cancelled\"} 1\n"));
+  telemetry_->OnAdapterUnloaded("m", "a");
+  telemetry_->OnAdapterRequest("m", "a", {.outcome = Outcome::kOk, .completion_tokens = 7});
+  EXPECT_EQ(telemetry_->Scrape().find("adapter=\""), std::string::npos);
+}
+
 TEST_F(MetricsTest, PodGaugesSumVariantsAndCarryNoVariantLabel) {
   VariantTelemetry* other = telemetry_->ForVariant({"m", "slow", "fp32"});
   variant_->OnGauges({.running = 2, .waiting = 1, .kv_blocks_total = 10, .kv_blocks_used = 5, .kv_blocks_cached = 2});
