@@ -26,6 +26,10 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
       ->delimiter(',')
       ->allow_extra_args(false);  // `--variants a,b MODEL` leaves MODEL alone
   serve->add_option("--name", o.model_name, "The model's name (default: from its path)");
+  serve
+      ->add_option("--adapter", o.adapters,
+                   "LoRA adapter as NAME=PATH (a PEFT folder), served as MODEL+NAME; repeatable")
+      ->allow_extra_args(false);
   serve->add_option("--grpc", o.grpc, "Address of the public port (default 127.0.0.1:9000; port 0 takes a free one)");
   serve->add_option("--admin", o.admin, "Address of the admin port (default 127.0.0.1:9001)");
   serve->add_option("--metrics", o.metrics, "Address of /metrics and /healthz (default 127.0.0.1:9090; '' for none)");
@@ -41,6 +45,7 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   serve->footer(
       "Examples:\n"
       "  bitrate serve model.gguf --variants fp32,int8,int4\n"
+      "  bitrate serve ./my-hf-folder --variants fp16,int4 --adapter support=./lora-support --adapter sql=./lora-sql\n"
       "  bitrate serve --config config/quickstart.yaml --threads 4\n"
       "  bitrate serve ./my-hf-folder --name my-model --variants bf16,small=int4-g64-asym --grpc 0.0.0.0:9000");
   serve->callback([flags, exit_code] { *exit_code = bitrate::RunServe(*flags); });

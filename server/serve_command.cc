@@ -93,6 +93,12 @@ std::string StartUpBlock(const ServerSettings& settings, const BitrateServer& se
                         info.weight_bits, Mib(info.weight_bytes), Mib(info.unique_weight_bytes), mapped,
                         Mib(info.kv_bytes), info.kv_precision, info.kernel, info.load_seconds);
   }
+  for (const AdapterSnapshot& adapter : registry->adapters().List()) {
+    text += fmt::format("    {:<32} {}\n", adapter.model + "+" + adapter.name,
+                        adapter.error.ok() ? fmt::format("adapter, rank {}, {} modules, {}", adapter.max_rank,
+                                                         adapter.num_modules, Mib(adapter.bytes))
+                                           : "adapter failed: " + std::string(ToStd(adapter.error.message())));
+  }
   text += "  memory (estimated before loading)\n" + server.memory_summary();
   const char* scheme = settings.tls.enabled() ? "TLS" : "no TLS";
   const bool keys = !settings.api_key_file.empty() || !settings.api_key_env.empty();

@@ -35,7 +35,8 @@ CliStreams StandardStreams();
 struct ModelFlags {
   std::string model;  // folder or file
   std::string precision = "fp32";
-  int threads = 0;  // 0 = usable CPUs
+  std::string adapter;  // folder of a LoRA adapter; empty = none
+  int threads = 0;      // 0 = usable CPUs
 };
 
 // Each runs one command and returns its exit code.

@@ -6,6 +6,9 @@
 #include <cstdio>
 #include <new>
 
+#include "engine/artifact/peft_adapter.h"
+#include "engine/model/adapter.h"
+
 namespace bitrate {
 namespace {
 
@@ -45,6 +48,11 @@ StatusOr<std::unique_ptr<OfflineModel>> OfflineModel::Load(const ModelFlags& fla
   std::unique_ptr<OfflineModel> out(new OfflineModel(std::move(backend), flags));
   out->checkpoint_ = std::move(checkpoint);
   ASSIGN_OR_RETURN(out->model_, DecoderModel::Load(*out->checkpoint_, *out->backend_, out->lease_, nullptr, options));
+  if (!flags.adapter.empty()) {
+    ASSIGN_OR_RETURN(const PeftAdapter source, ReadPeftAdapter(flags.adapter));
+    ASSIGN_OR_RETURN(out->adapter_, Adapter::Prepare(source, out->config(), *out->backend_));
+    out->input_.adapters.assign(1, out->adapter_.get());
+  }
   out->workspace_ = out->model_->MakeWorkspace(kChunkRows);
   return out;
 }

@@ -39,6 +39,7 @@ class OfflineModel {
   ComputePool pool_;
   ComputePool::Lease lease_;
   std::shared_ptr<const DecoderModel> model_;
+  std::shared_ptr<const Adapter> adapter_;  // null = none
   StepWorkspace workspace_;
   AlignedBuffer<std::byte> kv_;  // grows to the longest prompt
   StepInput input_;

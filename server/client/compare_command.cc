@@ -45,7 +45,7 @@ std::map<std::string, v1::Variant> ListVariants(const Connection& connection, co
   grpc::ClientContext context;
   connection.Prepare(context);
   v1::ListVariantsRequest request;
-  request.set_model(model);
+  request.set_model(model.substr(0, model.find('+')));
   v1::ListVariantsResponse response;
   std::map<std::string, v1::Variant> variants;
   // Without it the table only lacks two columns.

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "bitrate/v1/inference_service.grpc.pb.h"
@@ -15,7 +16,7 @@ namespace {
 
 struct Flags {
   ConnectionFlags connection;
-  std::string prompt, model, variant, unit, system;
+  std::string prompt, model, adapter, variant, unit, system;
   bool chat = false, json = false, no_stream = false;
   int max_tokens = 128, top_k = 0, n = 1;
   float temperature = 0, top_p = 1;
@@ -27,7 +28,9 @@ struct Flags {
 template <typename Request>
 Request MakeRequest(const Flags& flags) {
   Request request;
-  FillSelector(flags.model, flags.variant, flags.unit, request.mutable_model());
+  std::string model = flags.model;
+  if (!flags.adapter.empty()) model.insert(std::min(model.find(':'), model.size()), "+" + flags.adapter);
+  FillSelector(model, flags.variant, flags.unit, request.mutable_model());
   if (flags.chat || !flags.system.empty()) {
     auto* chat = request.mutable_chat();
     if (!flags.system.empty()) {
@@ -124,7 +127,8 @@ void AddGenerateCommand(CLI::App& app, int* exit_code) {
       "  echo \"Why is the sky blue?\" | bitrate generate - --chat --temperature 0.7 --seed 1\n"
       "  bitrate generate \"Hello\" --chat --json      (one JSON event a line)");
   command->add_option("prompt", flags->prompt, "The prompt; - reads standard input")->required();
-  command->add_option("--model", flags->model, "Model name, or model:variant");
+  command->add_option("--model", flags->model, "model, model:variant or model+adapter[:variant]");
+  command->add_option("--adapter", flags->adapter, "LoRA adapter of the model, by name: as --model MODEL+ADAPTER");
   command->add_option("--variant", flags->variant, "Pin a variant, e.g. int4; otherwise the router chooses");
   command->add_option("--unit", flags->unit, "Sticky routing key, e.g. a user id")->excludes("--variant");
   command->add_flag("--chat", flags->chat, "Treat the prompt as a user message and apply the chat template");

@@ -26,11 +26,11 @@ class ModelCommands : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   CommandResult Logits(const std::string& model, const std::string& precision, const std::string& input) {
-    ModelFlags flags{model, precision, 2};
+    ModelFlags flags{model, precision, "", 2};
     return RunCommand(input, [&](CliStreams streams) { return RunLogits(flags, folder_, streams); });
   }
   CommandResult Score(const std::string& model, const std::string& input, const std::string& precision = "fp32") {
-    ModelFlags flags{model, precision, 2};
+    ModelFlags flags{model, precision, "", 2};
     return RunCommand(input, [&](CliStreams streams) { return RunScore(flags, streams); });
   }
   CommandResult Inspect(const InspectFlags& flags) {
@@ -58,6 +58,24 @@ TEST_F(ModelCommands, LogitsAreTheReferences) {
     ASSERT_LE(logits.size(), wanted.size());
     for (size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(logits[i], wanted[i], 2e-4) << i;
   }
+}
+
+TEST_F(ModelCommands, LogitsWithAnAdapterArePefts) {
+  const std::string folder = GoldenPath("lora/fp32_all");
+  const json c = json::parse(ReadFile(folder + "/case.json"));
+  ModelFlags flags{GoldenPath("lora/base_fp32"), "fp32", folder + "/adapter", 2};
+  const std::string input = json{{"ids", c["prompt_ids"]}}.dump() + "\n";
+  const auto run = [&] {
+    return RunCommand(input, [&](CliStreams streams) { return RunLogits(flags, folder_, streams); });
+  };
+  const CommandResult result = run();
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const auto wanted = *(*SafetensorsFile::Open(folder + "/logits.safetensors"))->Floats("logits");
+  const auto logits = *(*SafetensorsFile::Open(folder_ + "/000000.safetensors"))->Floats("logits");
+  ASSERT_EQ(logits.size(), wanted.size());
+  for (size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(logits[i], wanted[i], 2e-4) << i;
+  flags.adapter = GoldenPath("lora/fp32_dora/adapter");
+  EXPECT_THAT(run().error, HasSubstr("use_dora"));
 }
 
 TEST_F(ModelCommands, LogitsErrors) {
