@@ -26,12 +26,12 @@ int FindVocabulary(const Connection& connection, Flags& flags) {
   grpc::ClientContext context;
   connection.Prepare(context);
   v1::GetModelRequest request;
-  request.set_model(flags.plan.model);
+  request.set_model(flags.plan.model.substr(0, flags.plan.model.find('+')));
   v1::GetModelResponse response;
   const grpc::Status status = stub->GetModel(&context, request, &response);
   if (!status.ok()) return ReportRpcError(status, flags.connection.address);
   flags.plan.vocab_size = response.model().vocab_size();
-  flags.plan.model = response.model().name();
+  if (flags.plan.model.empty()) flags.plan.model = response.model().name();
   return 0;
 }
 
