@@ -1,5 +1,6 @@
 // A checkpoint on disk, whatever its container: a GGUF v3 file, or a Hugging Face folder (config.json + safetensors,
-// single or sharded). Opening reads headers only; tensor bytes are memory-mapped.
+// single or sharded; plain or quantized by GPTQ, AWQ, bitsandbytes or compressed-tensors). Opening reads headers only;
+// tensor bytes are memory-mapped. Quantized matrices of folders are brought to rows of codes when they are asked for.
 //
 // Thread rule: immutable after Open; safe from any thread.
 // Not handled: a file truncated by somebody else while it is mapped (replace model files by rename, never in place).
@@ -38,6 +39,8 @@ struct TensorInfo {
   // them by name.
   std::string type_name;
   bool is_weight = true;
+  // Of kCoded: what the headers say of it. The tensor stands for several of the file's, whose bytes are counted here.
+  std::shared_ptr<const CodedLayout> coded = nullptr;
 };
 
 class Checkpoint {

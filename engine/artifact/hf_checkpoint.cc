@@ -5,6 +5,7 @@
 
 #include "engine/artifact/checked.h"
 #include "engine/artifact/hf_folder.h"
+#include "engine/artifact/quantized_tensors.h"
 #include "engine/artifact/safetensors_file.h"
 #include "engine/artifact/source_identity.h"
 #include "engine/artifact/tensor_table.h"
@@ -31,7 +32,8 @@ class HfCheckpoint final : public Checkpoint {
   StatusOr<WeightMatrix> Matrix(std::string_view name) const override { return table_.Matrix(name); }
   StatusOr<std::vector<float>> Vector(std::string_view name) const override { return table_.Vector(name); }
   StatusOr<std::vector<float>> Decode(std::string_view name, std::vector<int64_t>* shape) const override {
-    return table_.Decode(name, shape);
+    // A part of a quantized matrix answers to its own name, as stored.
+    return table_.Has(name) || !parts_.Has(name) ? table_.Decode(name, shape) : parts_.Decode(name, shape);
   }
   const std::string& tokenizer_json() const override { return tokenizer_json_; }
   const std::string& tokenizer_config_json() const override { return tokenizer_config_json_; }
@@ -54,10 +56,15 @@ class HfCheckpoint final : public Checkpoint {
   Status LoadShards(const HfFolder& folder, std::string_view index_text);
   StatusOr<std::shared_ptr<const SafetensorsFile>> OpenShard(const HfFolder& folder, std::string_view name);
   Status AddTensors(const SafetensorsFile& file);
+  Status AddStored();
+  Status AddQuantized(const std::vector<QuantizedMatrix>& matrices);
 
   std::string path_;
   json config_;
-  TensorTable table_;
+  std::optional<json> quantization_;
+  StoredTensors stored_;
+  TensorTable table_;  // what a model reads
+  TensorTable parts_;  // the stored tensors of quantized matrices
   std::string tokenizer_json_, tokenizer_config_json_, chat_template_jinja_;
   uint64_t file_bytes_ = 0;
   std::vector<std::shared_ptr<const MappedFile>> files_;
@@ -71,27 +78,6 @@ StatusOr<json> ReadJsonObject(const HfFolder& folder, std::string_view name) {
   return value;
 }
 
-// Quantized folders need their own readers: plain tensor names would not even be there, or mean something else.
-Status RefuseQuantized(const HfFolder& folder, const json& config) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    const json* section = FindField(config, key);
-    if (section == nullptr) continue;
-    std::string method = "an unnamed method";
-    if (const json* name = FindField(*section, "quant_method"); name != nullptr && name->is_string()) {
-      method = Printable(name->get_ref<const std::string&>());
-    }
-    return FailedPrecondition("config.json: {} is for {}; quantized folders of this kind are not supported yet", key,
-                              method);
-  }
-  for (const auto& [name, method] :
-       {std::pair("quantize_config.json", "gptq"), std::pair("quant_config.json", "awq")}) {
-    if (folder.Has(name)) {
-      return FailedPrecondition("{}: the folder is quantized with {}; that is not supported yet", name, method);
-    }
-  }
-  return OkStatus();
-}
-
 std::optional<QuantFormatId> WeightFormat(std::optional<DType> dtype) {
   if (dtype == DType::kF32) return QuantFormatId::kF32;
   if (dtype == DType::kF16) return QuantFormatId::kF16;
@@ -103,12 +89,17 @@ Status HfCheckpoint::Load(const HfFolder& folder) {
   path_ = folder.path();
   RETURN_IF_ERROR(LoadConfig(folder));
   RETURN_IF_ERROR(LoadTexts(folder));
-  return LoadWeights(folder);
+  RETURN_IF_ERROR(LoadWeights(folder));
+  return AddStored();
 }
 
 Status HfCheckpoint::LoadConfig(const HfFolder& folder) {
   ASSIGN_OR_RETURN(config_, ReadJsonObject(folder, kConfig));
-  RETURN_IF_ERROR(RefuseQuantized(folder, config_));
+  ASSIGN_OR_RETURN(const std::string gptq, folder.ReadOptional("quantize_config.json", limits::kMaxJsonBytes));
+  ASSIGN_OR_RETURN(const std::string awq, folder.ReadOptional("quant_config.json", limits::kMaxJsonBytes));
+  StatusOr<std::optional<json>> quantization = FindQuantizationConfig(config_, gptq, awq);
+  if (!quantization.ok()) return Annotate(quantization.status(), kConfig);
+  quantization_ = *std::move(quantization);
   if (!folder.Has(kGenerationConfig)) return OkStatus();
   ASSIGN_OR_RETURN(const json generation, ReadJsonObject(folder, kGenerationConfig));
   if (const json* eos = FindField(generation, "eos_token_id"); eos != nullptr) {
@@ -150,8 +141,8 @@ Status HfCheckpoint::LoadShards(const HfFolder& folder, std::string_view index_t
       RETURN_IF_ERROR(AddTensors(*shard));
       open_name = file;
     }
-    // Every tensor of the shard is in the table now, those of other shards are too: ask for this file's own.
-    if (!table_.Has(tensor) || shard->Find(tensor) == nullptr) {
+    // Every tensor of the shard is known now, those of other shards are too: ask for this file's own.
+    if (stored_.Find(tensor) == nullptr || shard->Find(tensor) == nullptr) {
       return InvalidArgument("{}: tensor {} is not in {}", kIndex, Printable(tensor), Printable(file));
     }
   }
@@ -168,16 +159,56 @@ Status HfCheckpoint::AddTensors(const SafetensorsFile& file) {
   file_bytes_ += file.file_bytes();
   files_.push_back(file.mapping());
   for (const SafetensorsTensor& tensor : file.tensors()) {
-    const std::optional<QuantFormatId> format = WeightFormat(tensor.dtype);
+    if (stored_.Find(tensor.name) != nullptr) {
+      return InvalidArgument("{}: tensor {}: the name appears twice", file.path(), Printable(tensor.name));
+    }
+    stored_.Add({tensor.name, tensor.dtype_name, tensor.dtype, tensor.shape, file.Bytes(tensor), file.mapping()});
+  }
+  return OkStatus();
+}
+
+TensorInfo InfoOf(const StoredTensor& tensor) {
+  const std::optional<QuantFormatId> format = WeightFormat(tensor.dtype);
+  TensorInfo info;
+  info.name = tensor.name;
+  info.canonical_name = tensor.name;
+  info.format = format.value_or(QuantFormatId::kF32);
+  info.is_weight = format.has_value();
+  info.type_name = tensor.dtype_name;
+  info.shape = tensor.shape;
+  info.bytes = tensor.data.size();
+  return info;
+}
+
+Status HfCheckpoint::AddQuantized(const std::vector<QuantizedMatrix>& matrices) {
+  for (const QuantizedMatrix& matrix : matrices) {
     TensorInfo info;
-    info.name = tensor.name;
-    info.canonical_name = tensor.name;
-    info.format = format.value_or(QuantFormatId::kF32);
-    info.is_weight = format.has_value();
-    info.type_name = tensor.dtype_name;
-    info.shape = tensor.shape;
-    info.bytes = tensor.end - tensor.begin;
-    RETURN_IF_ERROR(Annotate(table_.Add(std::move(info), {file.Bytes(tensor), file.mapping(), 0}), file.path()));
+    info.name = info.canonical_name = matrix.name;
+    info.format = QuantFormatId::kCoded;
+    info.type_name = matrix.layout->name;
+    info.shape = {matrix.n, matrix.k};
+    info.bytes = matrix.bytes;
+    info.coded = matrix.layout;
+    TensorTable::Entry entry;
+    entry.make = matrix.make;
+    RETURN_IF_ERROR(table_.Add(std::move(info), std::move(entry)));
+    for (const std::string& part : matrix.parts) {
+      const StoredTensor& tensor = *stored_.Find(part);
+      RETURN_IF_ERROR(parts_.Add(InfoOf(tensor), {tensor.data, tensor.owner}));
+    }
+  }
+  return OkStatus();
+}
+
+Status HfCheckpoint::AddStored() {
+  if (quantization_.has_value()) {
+    StatusOr<std::vector<QuantizedMatrix>> matrices = CollectQuantized(*quantization_, stored_);
+    Status added = matrices.ok() ? AddQuantized(*matrices) : matrices.status();
+    if (!added.ok()) return Annotate(added, path_);
+  }
+  for (const auto& [name, tensor] : stored_.all()) {
+    if (parts_.Has(name)) continue;
+    RETURN_IF_ERROR(Annotate(table_.Add(InfoOf(tensor), {tensor.data, tensor.owner}), path_));
   }
   return OkStatus();
 }

@@ -97,6 +97,7 @@ StatusOr<WeightMatrix> TensorTable::Matrix(std::string_view canonical_name) cons
     return InvalidArgument("tensor {}: shape {}, want a matrix of two dimensions above 0", info.name,
                            ShapeText(info.shape));
   }
+  if (entry.make) return entry.make();
   WeightMatrix matrix;
   matrix.name = info.canonical_name;
   matrix.format = info.format;
@@ -146,6 +147,11 @@ StatusOr<std::vector<float>> TensorTable::Decode(std::string_view name, std::vec
     return values;
   }
   if (elements == 0) return values;
+  if (entry.make) {
+    ASSIGN_OR_RETURN(const WeightMatrix matrix, entry.make());
+    DecodeRows(matrix, 0, matrix.n, values.data());
+    return values;
+  }
   std::span<const std::byte> data = entry.data;
   std::shared_ptr<const std::vector<std::byte>> reordered;
   if (unpermute && entry.permuted_heads > 0) {

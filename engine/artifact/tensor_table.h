@@ -4,6 +4,7 @@
 #define BITRATE_ENGINE_ARTIFACT_TENSOR_TABLE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,6 +23,8 @@ class TensorTable {
     std::shared_ptr<const void> owner;
     // Above 0: rows are stored permuted for interleaved rope in this many heads (llama-architecture GGUF).
     int64_t permuted_heads = 0;
+    // Makes a matrix of kCoded, which has no bytes of its own in the file.
+    std::function<StatusOr<WeightMatrix>()> make = nullptr;
   };
 
   // Takes a tensor whose sizes were checked: data.size() == info.bytes and, for weights, is what shape and format say.

@@ -7,7 +7,7 @@ namespace bitrate {
 namespace {
 
 constexpr std::string_view kForms =
-    "fp32, bf16, fp16, int8, int8-token, int8-w8a16 or int4[-g32|-g64|-g128][-sym|-asym|-min][-w4a16]";
+    "fp32, bf16, fp16, int8, int8-token, int8-w8a16, int4[-g32|-g64|-g128][-sym|-asym|-min][-w4a16], nf4 or native";
 constexpr int kDefaultInt4Group = 64;  // 576, a common small hidden size, is not a multiple of 128
 
 struct PlainName {
@@ -15,13 +15,15 @@ struct PlainName {
   Precision::Kind kind;
   Precision::Activations activations;
 };
-constexpr std::array<PlainName, 6> kPlainNames = {{
+constexpr std::array<PlainName, 8> kPlainNames = {{
     {"fp32", Precision::Kind::kFp32, Precision::Activations::kFloat},
     {"bf16", Precision::Kind::kBf16, Precision::Activations::kFloat},
     {"fp16", Precision::Kind::kFp16, Precision::Activations::kFloat},
     {"int8", Precision::Kind::kInt8, Precision::Activations::kInt8Groups},
     {"int8-token", Precision::Kind::kInt8, Precision::Activations::kInt8Token},
     {"int8-w8a16", Precision::Kind::kInt8, Precision::Activations::kFloat},
+    {"nf4", Precision::Kind::kNf4, Precision::Activations::kFloat},
+    {"native", Precision::Kind::kNative, Precision::Activations::kInt8Groups},
 }};
 
 bool Consume(std::string_view& text, std::string_view prefix) {
@@ -90,6 +92,7 @@ std::string Precision::Name() const {
 }
 
 std::string_view Precision::ActivationName() const {
+  if (kind == Kind::kNative) return "native";
   switch (activations) {
     case Activations::kFloat:
       return kind == Kind::kBf16 ? "bf16" : "f32";

@@ -43,7 +43,10 @@ static_assert(IndexedById());
 
 std::span<const QuantFormat> AllQuantFormats() { return kFormats; }
 
-const QuantFormat& GetQuantFormat(QuantFormatId id) { return kFormats[static_cast<size_t>(id)]; }
+const QuantFormat& GetQuantFormat(QuantFormatId id) {
+  BITRATE_CHECK(id != QuantFormatId::kCoded);
+  return kFormats[static_cast<size_t>(id)];
+}
 
 std::optional<QuantFormatId> QuantFormatFromGgufType(uint32_t gguf_type) {
   for (const QuantFormat& format : kFormats) {

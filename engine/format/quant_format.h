@@ -27,7 +27,8 @@ enum class QuantFormatId : uint8_t {
   kQ2_K,
   kQ3_K,
   kIQ4_NL,
-  kIQ4_XS
+  kIQ4_XS,
+  kCoded,  // rows of a CodedLayout (coded_rows.h), which the table of blocks below does not have
 };
 
 struct QuantFormat {
@@ -40,9 +41,9 @@ struct QuantFormat {
   int code_bits;           // 4 for Q4_*, 16 for f16, ...
 };
 
-// All formats, indexed by QuantFormatId.
+// All formats of blocks, indexed by QuantFormatId.
 std::span<const QuantFormat> AllQuantFormats();
-const QuantFormat& GetQuantFormat(QuantFormatId id);
+const QuantFormat& GetQuantFormat(QuantFormatId id);  // not of kCoded
 std::optional<QuantFormatId> QuantFormatFromGgufType(uint32_t gguf_type);
 
 // Bytes of one row of `k` weights. `k` must be a multiple of block_elements.

@@ -38,6 +38,8 @@ decode::RowDecoder DecoderOf(QuantFormatId format) {
       return decode::RowIQ4_NL;
     case QuantFormatId::kIQ4_XS:
       return decode::RowIQ4_XS;
+    case QuantFormatId::kCoded:
+      break;
   }
   return nullptr;
 }
@@ -51,9 +53,15 @@ void DecodeRow(QuantFormatId format, std::span<const std::byte> row, std::span<f
 }
 
 void DecodeRows(const WeightMatrix& matrix, int64_t row_begin, int64_t row_end, float* out) {
-  const int64_t row_bytes = RowBytes(matrix.format, matrix.k);
+  const int64_t row_bytes = matrix.row_bytes();
   BITRATE_CHECK(row_begin >= 0 && row_begin <= row_end && row_end <= matrix.n);
   BITRATE_CHECK(static_cast<int64_t>(matrix.data.size()) == matrix.n * row_bytes);
+  if (matrix.coded != nullptr) {
+    for (int64_t row = row_begin; row < row_end; ++row, out += matrix.k) {
+      DecodeCodedRow(*matrix.coded, matrix.k, matrix.data.data() + row * row_bytes, out);
+    }
+    return;
+  }
   const decode::RowDecoder decoder = DecoderOf(matrix.format);
   for (int64_t row = row_begin; row < row_end; ++row, out += matrix.k) {
     decoder(matrix.data.data() + row * row_bytes, matrix.k, out);
@@ -62,6 +70,10 @@ void DecodeRows(const WeightMatrix& matrix, int64_t row_begin, int64_t row_end, 
 
 bool IsFourBitGrid(QuantFormatId format) {
   return format == QuantFormatId::kQ4_0 || format == QuantFormatId::kQ4_1 || format == QuantFormatId::kQ4_K;
+}
+
+bool IsFourBitGrid(const WeightMatrix& matrix) {
+  return matrix.coded != nullptr ? FitsInt4(*matrix.coded, matrix.k) : IsFourBitGrid(matrix.format);
 }
 
 bool IsEightBitGrid(QuantFormatId format) { return format == QuantFormatId::kQ8_0; }

@@ -22,9 +22,10 @@ void DecodeRows(const WeightMatrix& matrix, int64_t row_begin, int64_t row_end, 
 // True for Q4_0, Q4_1 (and Q4_K, whose d*sc and dmin*m products need an f32 plane): the matrix is on a 4-bit grid of
 // (scale, zero | minimum) per group already, so a repack to Int4Matrix is exact.
 bool IsFourBitGrid(QuantFormatId format);
+bool IsFourBitGrid(const WeightMatrix& matrix);  // and coded rows that FitsInt4
 
 // Exact repack of rows [row_begin, row_end) of a matrix with IsFourBitGrid into the normalised form. The result
-// dequantizes to exactly the values of DecodeRows. group_size is 32.
+// dequantizes to exactly the values of DecodeRows. group_size is 32, or that of the coded rows.
 Int4Matrix RepackToInt4(const WeightMatrix& matrix, int64_t row_begin, int64_t row_end);
 
 // True for Q8_0: codes s8 with one scale per 32. (The grid that a packaged head keeps.)

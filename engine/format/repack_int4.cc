@@ -65,6 +65,7 @@ bool AllFp16(const std::vector<float>& values) {
 }  // namespace
 
 Int4Matrix RepackToInt4(const WeightMatrix& matrix, int64_t row_begin, int64_t row_end) {
+  if (matrix.coded != nullptr) return CodedToInt4(matrix, row_begin, row_end);
   BITRATE_CHECK(IsFourBitGrid(matrix.format));
   BITRATE_CHECK(row_begin >= 0 && row_begin <= row_end && row_end <= matrix.n);
   const int64_t row_bytes = RowBytes(matrix.format, matrix.k);

@@ -8,7 +8,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "engine/format/coded_rows.h"
 #include "engine/format/quant_format.h"
 
 namespace bitrate {
@@ -18,8 +20,15 @@ struct WeightMatrix {
   QuantFormatId format = QuantFormatId::kF32;
   int64_t n = 0;                      // rows (outputs)
   int64_t k = 0;                      // columns (inputs)
-  std::span<const std::byte> data;    // n * RowBytes(format, k) bytes
+  std::span<const std::byte> data;    // n * row_bytes() bytes
   std::shared_ptr<const void> owner;  // keeps `data` alive: the file mapping, or a buffer when rows were re-ordered
+  std::shared_ptr<const CodedLayout> coded;  // of kCoded, else null
+
+  int64_t row_bytes() const { return coded != nullptr ? coded->RowBytes(k) : RowBytes(format, k); }
+  // "Q4_1", "GPTQ-int4-g128".
+  std::string_view format_name() const {
+    return coded != nullptr ? std::string_view(coded->name) : GetQuantFormat(format).name;
+  }
 };
 
 }  // namespace bitrate

@@ -141,14 +141,6 @@ Status ReadActivation(const nlohmann::json& config, ModelConfig& out) {
   return OkStatus();
 }
 
-Status RefuseQuantizationConfig(const nlohmann::json& config) {
-  const nlohmann::json* field = FindField(config, "quantization_config");
-  if (field == nullptr) return OkStatus();
-  ASSIGN_OR_RETURN(const std::optional<std::string> method, FindString(*field, "quant_method"));
-  return FailedPrecondition("quantization_config: checkpoints quantized by \"{}\" are not supported yet",
-                            method.value_or("?"));
-}
-
 Status RefuseSwitches(const nlohmann::json& config, std::initializer_list<std::string_view> applied) {
   for (const Switch& item : kSwitches) {
     const nlohmann::json* value = FindField(config, item.key);
@@ -220,7 +212,6 @@ Status ReadSlidingLayers(const nlohmann::json& config, bool (*slides)(int64_t la
 }
 
 Status ReadCommon(const nlohmann::json& config, ModelConfig& out) {
-  RETURN_IF_ERROR(RefuseQuantizationConfig(config));
   RETURN_IF_ERROR(ReadShapes(config, out));
   RETURN_IF_ERROR(ReadSpecialIds(config, out));
   return ReadActivation(config, out);

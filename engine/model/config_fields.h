@@ -35,8 +35,6 @@ Status ReadSpecialIds(const nlohmann::json& config, ModelConfig& out);
 
 // "hidden_activation" or "hidden_act": silu or GELU in its tanh form.
 Status ReadActivation(const nlohmann::json& config, ModelConfig& out);
-// quantization_config must be absent: the repackers of those formats are not here.
-Status RefuseQuantizationConfig(const nlohmann::json& config);
 
 // Refuses every switch that some decoder of the field has and this architecture does not apply: all that
 // config_fields.cc lists but `applied`. Off is absent, null, false or the switch's neutral value.
@@ -53,7 +51,7 @@ Status ReadBiases(const nlohmann::json& config, ModelConfig& out);
 // A positive, finite number of moderate size, or `fallback` where it is absent or null.
 StatusOr<double> ReadScale(const nlohmann::json& config, std::string_view key, double fallback);
 
-// quantization_config, shapes, special ids and activation: what every mapping begins with.
+// Shapes, special ids and activation: what every mapping begins with.
 Status ReadCommon(const nlohmann::json& config, ModelConfig& out);
 
 }  // namespace bitrate

@@ -153,7 +153,8 @@ StatusOr<std::vector<float>> Loader::LoadVector(const std::string& name, int64_t
 StatusOr<WeightMatrix> Loader::Describe(const std::string& name) const {
   const auto it = infos_.find(name);
   const bool known = options_.fingerprints != nullptr && options_.fingerprints->Find(name).has_value();
-  if (!known || it == infos_.end() || !it->second->is_weight || it->second->shape.size() != 2) {
+  if (!known || it == infos_.end() || !it->second->is_weight || it->second->shape.size() != 2 ||
+      it->second->coded != nullptr) {
     return checkpoint_.Matrix(name);
   }
   WeightMatrix matrix;

@@ -21,10 +21,22 @@ uint64_t RoundUp(uint64_t a, uint64_t step) { return CeilDiv(a, step) * step; }
 // What the storage of a matrix means for its packed form.
 struct Source {
   bool four_bit_grid = false, eight_bit_grid = false;
-  double kept_bits = 0;  // of a weight whose 4-bit grid is kept, scales included
+  double kept_bits = 0;     // of a weight whose 4-bit grid is kept, scales included
+  double native_bits = 32;  // of a weight kept in its own format, at most
 };
 
+// Coded rows packed as they are, or kept: the scales of either take at most f32, zeros a byte each.
+Source DescribeCoded(const CodedLayout& coded, int64_t k) {
+  Source source;
+  source.four_bit_grid = FitsInt4(coded, k);
+  const auto group = static_cast<double>(source.four_bit_grid ? Int4GroupSize(coded, k) : coded.group_size);
+  source.native_bits = coded.code_bits + (coded.zero_per_group ? 40 : 32) / std::min(group, static_cast<double>(k));
+  source.kept_bits = source.native_bits;
+  return source;
+}
+
 Source Describe(const TensorInfo& info) {
+  if (info.coded != nullptr) return DescribeCoded(*info.coded, info.shape[1]);
   Source source;
   source.four_bit_grid = IsFourBitGrid(info.format);
   source.eight_bit_grid = IsEightBitGrid(info.format);
@@ -33,6 +45,7 @@ Source Describe(const TensorInfo& info) {
   // minimum.
   const bool super_block = format.block_elements > static_cast<int>(kSourceGroup);
   source.kept_bits = super_block ? 4 + 64.0 / kSourceGroup : format.bits_per_weight;
+  source.native_bits = source.four_bit_grid ? source.kept_bits : format.bits_per_weight;
   return source;
 }
 
@@ -60,6 +73,11 @@ uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, const 
     case Precision::Kind::kInt4:
       if (!is_head) return Int4RowBytes(k, precision, source);
       break;
+    case Precision::Kind::kNf4:
+      if (is_head) return RoundUp(k, 32) * 2;
+      return RoundUp(k, 32) / 2 + CeilDiv(k, 16) * sizeof(float);
+    case Precision::Kind::kNative:
+      return static_cast<uint64_t>(static_cast<double>(RoundUp(k, 64)) * source.native_bits / 8) + 2 * sizeof(float);
     case Precision::Kind::kInt8:
       break;
   }

@@ -1,6 +1,9 @@
 #include "engine/model/source_fingerprints.h"
 
+#include <fmt/core.h>
+
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/base/fingerprint.h"
@@ -36,6 +39,16 @@ std::map<std::string, std::string, std::less<>> Parse(std::string_view text) {
 
 }  // namespace
 
+std::string FingerprintOf(const WeightMatrix& matrix) {
+  if (matrix.coded == nullptr) return Fingerprint(matrix.data);
+  const CodedLayout& layout = *matrix.coded;
+  const std::string text =
+      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", Fingerprint(matrix.data), layout.name, layout.code_bits, layout.group_size,
+                  layout.zero, layout.zero_per_group, Fingerprint(std::as_bytes(std::span(layout.group_of))),
+                  Fingerprint(std::as_bytes(std::span(layout.table))));
+  return Fingerprint(std::as_bytes(std::span(text)));
+}
+
 std::optional<std::string> SourceFingerprints::Find(std::string_view name) const {
   MutexLock lock(&mutex_);
   const auto it = by_name_.find(name);
@@ -45,7 +58,7 @@ std::optional<std::string> SourceFingerprints::Find(std::string_view name) const
 
 std::string SourceFingerprints::Of(const WeightMatrix& matrix) {
   if (auto known = Find(matrix.name)) return *known;
-  std::string fingerprint = Fingerprint(matrix.data);
+  std::string fingerprint = FingerprintOf(matrix);
   MutexLock lock(&mutex_);
   changed_ = true;
   by_name_[matrix.name] = fingerprint;

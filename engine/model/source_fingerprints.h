@@ -17,11 +17,14 @@
 
 namespace bitrate {
 
+// Of the bytes of a matrix and, for coded rows, of what their layout makes of them.
+std::string FingerprintOf(const WeightMatrix& matrix);
+
 class SourceFingerprints {
  public:
   // Unset when it was neither computed nor loaded yet.
   std::optional<std::string> Find(std::string_view name) const EXCLUDES(mutex_);
-  // That of `matrix.data` under `matrix.name`.
+  // FingerprintOf(matrix), kept under `matrix.name`.
   std::string Of(const WeightMatrix& matrix) EXCLUDES(mutex_);
 
   // `identity`: Checkpoint::source_identity. Nothing happens where it is empty.

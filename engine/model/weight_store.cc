@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "engine/model/source_fingerprints.h"
+
 namespace bitrate {
 std::string WeightKey(std::string_view checkpoint_digest, const LinearSpec& spec, const Backend& backend) {
   std::string key = fmt::format("{}|{}", checkpoint_digest, spec.is_head ? "head" : "linear");
@@ -9,7 +11,7 @@ std::string WeightKey(std::string_view checkpoint_digest, const LinearSpec& spec
   std::vector<WeightMatrix> parts(spec.parts.begin(), spec.parts.end());
   for (size_t i = 0; i < parts.size(); ++i) {
     WeightMatrix& part = parts[i];
-    key += fmt::format("|{}:{}", part.name, spec.fingerprints.empty() ? Fingerprint(part.data) : spec.fingerprints[i]);
+    key += fmt::format("|{}:{}", part.name, spec.fingerprints.empty() ? FingerprintOf(part) : spec.fingerprints[i]);
     part.data = {static_cast<const std::byte*>(nullptr), size_t{0}};
     part.owner.reset();
   }

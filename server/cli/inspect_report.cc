@@ -10,7 +10,8 @@
 namespace bitrate {
 namespace {
 
-constexpr const char* kPrecisions[] = {"fp32", "bf16", "fp16", "int8", "int8-token", "int4", "int4-g64-sym"};
+constexpr const char* kPrecisions[] = {"fp32", "bf16",         "fp16", "int8",  "int8-token",
+                                       "int4", "int4-g64-sym", "nf4",  "native"};
 
 int64_t Elements(const TensorInfo& info) {
   int64_t count = 1;
@@ -72,13 +73,16 @@ StatusOr<LinearInfo> ProbeKernel(const Checkpoint& checkpoint, const ModelConfig
   constexpr int64_t kRows = 64;
   WeightMatrix matrix;
   matrix.name = "probe";
-  if (const TensorInfo* body = FirstBodyMatrix(checkpoint); body != nullptr) matrix.format = body->format;
+  if (const TensorInfo* body = FirstBodyMatrix(checkpoint); body != nullptr) {
+    matrix.format = body->format;
+    matrix.coded = body->coded;
+  }
   matrix.n = kRows;
   matrix.k = config.hidden_size;
-  if (matrix.k % GetQuantFormat(matrix.format).block_elements != 0) {
-    return InvalidArgument("rows of {} weights are not whole {} blocks", matrix.k, GetQuantFormat(matrix.format).name);
+  if (matrix.coded == nullptr && matrix.k % GetQuantFormat(matrix.format).block_elements != 0) {
+    return InvalidArgument("rows of {} weights are not whole {} blocks", matrix.k, matrix.format_name());
   }
-  const std::vector<std::byte> zeros(static_cast<size_t>(kRows * RowBytes(matrix.format, matrix.k)));
+  const std::vector<std::byte> zeros(static_cast<size_t>(kRows * matrix.row_bytes()));
   matrix.data = zeros;
   LinearSpec spec;
   spec.parts = {&matrix, 1};

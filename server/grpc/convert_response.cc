@@ -33,6 +33,10 @@ v1::PrecisionKind KindOf(const std::string& precision) {
       return v1::PRECISION_KIND_INT8;
     case Precision::Kind::kInt4:
       return v1::PRECISION_KIND_INT4;
+    case Precision::Kind::kNf4:
+      return v1::PRECISION_KIND_NF4;
+    case Precision::Kind::kNative:
+      return v1::PRECISION_KIND_NATIVE;
   }
   return v1::PRECISION_KIND_UNSPECIFIED;
 }

@@ -2,6 +2,7 @@
 
 #include "engine/backend/cpu/linear_op.h"
 #include "engine/backend/cpu/linear_select.h"
+#include "engine/backend/cpu/linear_source.h"
 #include "engine/backend/cpu/onednn_linear.h"
 #include "engine/backend/cpu/packed_store.h"
 
@@ -46,13 +47,13 @@ Status ValidatePart(const WeightMatrix& part, int64_t k, std::string_view first,
   if (part.k != k) {
     return InvalidArgument("linear {}: K is {}, but {} stacked with it has {}", part.name, part.k, first, k);
   }
-  const QuantFormat& format = GetQuantFormat(part.format);
-  if (part.n <= 0 || part.k <= 0 || part.k % format.block_elements != 0) {
+  const int block = part.coded != nullptr ? 1 : GetQuantFormat(part.format).block_elements;
+  if (part.n <= 0 || part.k <= 0 || part.k % block != 0) {
     return InvalidArgument("linear {}: shape [{}, {}] is not whole {} blocks of {} weights", part.name, part.n, part.k,
-                           format.name, format.block_elements);
+                           part.format_name(), block);
   }
   if (has_fingerprint && part.data.data() == nullptr) return OkStatus();
-  const int64_t row_bytes = RowBytes(part.format, part.k);
+  const int64_t row_bytes = part.row_bytes();
   const int64_t have = static_cast<int64_t>(part.data.size());
   if (have % row_bytes != 0 || have / row_bytes != part.n) {
     return InvalidArgument("linear {}: {} bytes given, want {} rows of {} bytes", part.name, have, part.n, row_bytes);
@@ -122,6 +123,12 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, 
         spec.fingerprints.empty() ? spec.fingerprints : spec.fingerprints.subspan(begin, end - begin);
     const auto bias =
         spec.bias.empty() ? spec.bias : spec.bias.subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
+    if (scheme.layout == Layout::kSource) {
+      ASSIGN_OR_RETURN(auto op, MakeSourceLinear(parts, bias, choose(scheme)));
+      ops.push_back(std::move(op));
+      row += rows;
+      continue;
+    }
     ASSIGN_OR_RETURN(auto packed, store->Get(parts, fingerprints, scheme, *context.parallel));
     ops.push_back(MakeOp(std::move(packed), bias, choose(scheme)));
     row += rows;
@@ -147,8 +154,8 @@ std::string CpuLinearKey(const LinearSpec& spec, Isa isa, bool force_reference) 
   std::string key = fmt::format("{}{}/{}", spec.precision.Name(), spec.is_head ? "/head" : "",
                                 force_reference ? "reference" : IsaName(isa));
   for (const WeightMatrix& part : spec.parts) {
-    fmt::format_to(std::back_inserter(key), "|{}:{}:{}x{}@{}", part.name, GetQuantFormat(part.format).name, part.n,
-                   part.k, static_cast<const void*>(part.data.data()));
+    fmt::format_to(std::back_inserter(key), "|{}:{}:{}x{}@{}", part.name, part.format_name(), part.n, part.k,
+                   static_cast<const void*>(part.data.data()));
   }
   if (!spec.bias.empty()) {
     uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a of the bytes: a bias may be a temporary, so its address says nothing

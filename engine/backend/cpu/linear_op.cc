@@ -28,6 +28,10 @@ FloatPanelFn ChooseFloat(const LinearKernels& kernels, const Scheme& scheme) {
       return kernels.s8_group;
     case Layout::kU4:
       return kernels.u4[static_cast<int>(scheme.offset)];
+    case Layout::kT4:
+      return kernels.t4;
+    case Layout::kSource:
+      break;
   }
   return nullptr;
 }

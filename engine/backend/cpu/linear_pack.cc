@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/check.h"
 #include "engine/base/half.h"
 #include "engine/format/blocks.h"
+#include "engine/format/codebooks.h"
 #include "engine/format/group_quant.h"
 #include "engine/format/reference_codec.h"
 
@@ -48,6 +50,8 @@ class PackedWeights::Writer {
     panel_ = index;
     const Scheme& scheme = packed_.scheme_;
     if (scheme.repack && scheme.layout == Layout::kU4) return WriteInt4(RepackToInt4(matrix, begin, end), first);
+    if (scheme.repack && scheme.layout == Layout::kT4) return WriteTable4(matrix, begin, end, first);
+    if (scheme.repack && matrix.coded != nullptr) return WriteInt8(CodedToInt8(matrix, begin, end), first);
     if (scheme.repack) return WriteInt8(ReadQ8_0(matrix, begin, end), first);
     const int64_t count = end - begin, k = packed_.k_;
     rows_.resize(static_cast<size_t>(kPanelRows * k));
@@ -65,6 +69,10 @@ class PackedWeights::Writer {
         return WriteBf16(count, first);
       case Layout::kFp16:
         return WriteFp16(count, first);
+      case Layout::kT4:
+        return WriteTable4(EncodeTable4(values, count), 0, count, first);
+      case Layout::kSource:
+        BITRATE_CHECK(false);
     }
   }
 
@@ -141,6 +149,36 @@ class PackedWeights::Writer {
     Interleave(staged_.data(), octets, matrix.n, first);
   }
 
+  // rows [count, K] as a matrix of NF4, the only table that there is an encoder for.
+  WeightMatrix EncodeTable4(std::span<const float> rows, int64_t count) const {
+    WeightMatrix matrix;
+    matrix.format = QuantFormatId::kCoded;
+    matrix.n = count;
+    matrix.k = packed_.k_;
+    matrix.coded = std::make_shared<const CodedLayout>(Nf4Layout());
+    const auto bytes = MakeCodedRows(*matrix.coded, count, matrix.k);
+    EncodeNf4(rows, count, matrix.k, bytes->data());
+    matrix.data = *bytes;
+    matrix.owner = bytes;
+    return matrix;
+  }
+
+  void WriteTable4(const WeightMatrix& matrix, int64_t begin, int64_t end, int first) {
+    const CodedLayout& coded = *matrix.coded;
+    const int64_t k = matrix.k, octets = (k + 7) / 8;
+    codes_.resize(static_cast<size_t>(k));
+    uint8_t* bytes = StagedBytes(end - begin, octets);
+    for (int64_t r = begin; r < end; ++r) {
+      const CodedRow row = RowParts(coded, k, const_cast<std::byte*>(matrix.data.data()) + r * coded.RowBytes(k));
+      for (int64_t i = 0; i < k; ++i) codes_[static_cast<size_t>(i)] = static_cast<uint8_t>(CodeAt(row.codes, 4, i));
+      PackNibbles(codes_.data(), k, bytes + (r - begin) * 4 * octets);
+      WritePlane(1, row.scale, first + static_cast<int>(r - begin));
+    }
+    Interleave(staged_.data(), octets, end - begin, first);
+    const auto& table = packed_.scheme_.table;
+    std::memcpy(planes_[2] + panel_ * packed_.OffsetStride(), table.data(), sizeof(table));
+  }
+
   // Byte j of an octet: code j in the low nibble, code 4 + j in the high one.
   static void PackNibbles(const uint8_t* codes, int64_t k, uint8_t* out) {
     for (int64_t o = 0; o < k / 8; ++o) {
@@ -175,13 +213,15 @@ class PackedWeights::Writer {
   // Rows of the run in the layout's units, before they are interleaved.
   std::vector<uint32_t> staged_;
   std::vector<uint16_t> halves_;
+  std::vector<uint8_t> codes_;
 };
 
 PackedWeights::PackedWeights(const Scheme& scheme, int64_t n, int64_t k)
     : scheme_(scheme), n_(n), k_(k), num_groups_(scheme.group_size == 0 ? 1 : CeilDiv(k, scheme.group_size)) {}
 
 int64_t PackedWeights::PlaneStride() const {
-  if (scheme_.layout != Layout::kS8Channel && scheme_.layout != Layout::kS8Group && scheme_.layout != Layout::kU4) {
+  if (scheme_.layout != Layout::kS8Channel && scheme_.layout != Layout::kS8Group && scheme_.layout != Layout::kU4 &&
+      scheme_.layout != Layout::kT4) {
     return 0;
   }
   const bool f32 = scheme_.layout == Layout::kS8Channel || scheme_.f32_planes;
@@ -189,6 +229,7 @@ int64_t PackedWeights::PlaneStride() const {
 }
 
 int64_t PackedWeights::OffsetStride() const {
+  if (scheme_.layout == Layout::kT4) return sizeof(scheme_.table);
   if (scheme_.layout != Layout::kU4 || scheme_.offset == Int4Offset::kSymmetric) return 0;
   return scheme_.offset == Int4Offset::kZero ? num_groups_ * kPanelRows : PlaneStride();
 }
@@ -304,7 +345,15 @@ void PackedWeights::DequantizeRow(int64_t row, float* out) const {
         out[i] = plane(p.scale, i / p.group_size) * static_cast<float>(code);
       }
       return;
+    case Layout::kT4:
+      for (int64_t i = 0; i < k_; ++i) {
+        const uint8_t byte = static_cast<const uint8_t*>(p.codes)[NibbleByte(i, r)];
+        const int code = i % 8 < 4 ? byte & 15 : byte >> 4;
+        out[i] = static_cast<const float*>(p.offset)[code] * plane(p.scale, i / p.group_size);
+      }
+      return;
     case Layout::kU4:
+    case Layout::kSource:
       break;
   }
   for (int64_t i = 0; i < k_; ++i) {

@@ -3,6 +3,7 @@
 #ifndef BITRATE_ENGINE_BACKEND_CPU_LINEAR_SCHEME_H_
 #define BITRATE_ENGINE_BACKEND_CPU_LINEAR_SCHEME_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -11,7 +12,9 @@
 
 namespace bitrate::linear {
 
-enum class Layout : uint8_t { kF32, kBf16, kFp16, kS8Channel, kS8Group, kU4 };
+// kT4: codes as kU4, looked up in a table of 16. kSource: rows as the checkpoint has them, decoded to f32 a panel at a
+// time (linear_source.h), for formats that no panel layout holds without loss.
+enum class Layout : uint8_t { kF32, kBf16, kFp16, kS8Channel, kS8Group, kU4, kT4, kSource };
 enum class Math : uint8_t { kFloat, kInt8Groups, kInt8Token };
 
 struct Scheme {
@@ -21,6 +24,8 @@ struct Scheme {
   Int4Offset offset = Int4Offset::kSymmetric;  // kU4
   bool f32_planes = false;                     // kU4: scales and minima in f32, where fp16 cannot hold them
   bool repack = false;                         // the source's own codes and scales are moved, not rounded again
+  std::array<float, 16> table = {};            // kT4
+  std::string source;                          // kSource: the name of the format
 
   // Elements of K that share an activation scale; `k` when a token has one.
   int64_t ActivationGroup(int64_t k) const;

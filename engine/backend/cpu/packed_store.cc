@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/base/fingerprint.h"
 
 namespace bitrate::linear {
 namespace {
@@ -21,12 +22,12 @@ bool HaveData(std::span<const WeightMatrix> parts) {
 std::string PackedKey(std::span<const WeightMatrix> parts, std::span<const std::string> fingerprints,
                       const Scheme& scheme) {
   BITRATE_CHECK(parts.size() == fingerprints.size());
-  std::string key = fmt::format("packed/{}|layout {} group {} offset {} planes {} repack {}|k {}", kPackVersion,
-                                static_cast<int>(scheme.layout), scheme.group_size, static_cast<int>(scheme.offset),
-                                scheme.f32_planes ? 32 : 16, scheme.repack, parts.front().k);
+  std::string key = fmt::format("packed/{}|layout {} group {} offset {} planes {} repack {} table {}|k {}",
+                                kPackVersion, static_cast<int>(scheme.layout), scheme.group_size,
+                                static_cast<int>(scheme.offset), scheme.f32_planes ? 32 : 16, scheme.repack,
+                                Fingerprint(std::as_bytes(std::span(scheme.table))), parts.front().k);
   for (size_t i = 0; i < parts.size(); ++i) {
-    fmt::format_to(std::back_inserter(key), "|{}:{}:{}", GetQuantFormat(parts[i].format).name, parts[i].n,
-                   fingerprints[i]);
+    fmt::format_to(std::back_inserter(key), "|{}:{}:{}", parts[i].format_name(), parts[i].n, fingerprints[i]);
   }
   return key;
 }

@@ -50,7 +50,32 @@ const char* const kCases[] = {"arch/llama_tied",
                               "gguf_arch/gemma2",
                               "gguf_arch/phi3",
                               "gguf_arch/olmo2",
-                              "gguf_arch/granite"};
+                              "gguf_arch/granite",
+                              "quant/gptq_b2_g32",
+                              "quant/gptq_b3_g32",
+                              "quant/gptq_b4_asym_zero0",
+                              "quant/gptq_b4_desc_act",
+                              "quant/gptq_b4_g128_sym",
+                              "quant/gptq_b4_g32_asym",
+                              "quant/gptq_b8",
+                              "quant/gptq_v2_b4_asym",
+                              "quant/awq_gemm_g128",
+                              "quant/awq_gemm_g32",
+                              "quant/bnb_fp4",
+                              "quant/bnb_int8",
+                              "quant/bnb_nf4",
+                              "quant/bnb_nf4_double",
+                              "quant/bnb_nf4_storage_bf16",
+                              "quant/ct_fp8_dynamic",
+                              "quant/ct_fp8_static",
+                              "quant/ct_mxfp4a16",
+                              "quant/ct_nvfp4a16",
+                              "quant/ct_w4a16_asym_g128",
+                              "quant/ct_w4a16_g128",
+                              "quant/ct_w4a16_g32",
+                              "quant/ct_w4a16_g_idx",
+                              "quant/ct_w8a16_channel",
+                              "quant/ct_w8a8"};
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
@@ -95,7 +120,7 @@ TEST_P(ArchLogits, Float32MatchesTheReference) {
 class SameBitsTest : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          testing::Values("fp32", "bf16", "fp16", "int8", "int8-token", "int8-w8a16", "int4",
-                                         "int4-g32-asym", "int4-g64-sym", "int4-w4a16"),
+                                         "int4-g32-asym", "int4-g64-sym", "int4-w4a16", "nf4", "native"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -103,7 +128,8 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          });
 
 TEST_P(SameBitsTest, ChunksAndWorkersChangeNothing) {
-  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "arch/qwen3_moe", "quant/gguf_q4_1"}) {
+  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "arch/qwen3_moe", "quant/gguf_q4_1",
+                           "quant/gptq_b4_desc_act", "quant/bnb_nf4_double", "quant/ct_w8a8"}) {
     const GoldenCase c = LoadCase(name);
     ASSERT_NE(c.checkpoint, nullptr);
     const auto length = static_cast<int64_t>(c.prompt_ids.size());

@@ -18,6 +18,7 @@ using testing::ElementsAre;
 
 constexpr StatusCode kInvalid = StatusCode::kInvalidArgument;
 constexpr StatusCode kUnsupported = StatusCode::kFailedPrecondition;
+constexpr StatusCode kMalformed = StatusCode::kInvalidArgument;
 
 std::string Shard(const std::string& name, char value) {
   return SafetensorsBytes("{" + SafetensorsEntry(name, "U8", "[1]", "[0,1]") + "}", std::string(1, value));
@@ -157,25 +158,31 @@ TEST(HfFolder, LinksInsideAndTheCacheLayoutAreFine) {
   EXPECT_THAT(*(*opened)->Decode("a", nullptr), ElementsAre(7));
 }
 
-TEST(HfFolder, QuantizedFoldersAreRefusedByMethod) {
-  const std::pair<const char*, const char*> kConfigs[] = {
-      {R"({"quantization_config":{"quant_method":"gptq","bits":4}})", "quantization_config is for gptq"},
-      {R"({"quantization_config":{"quant_method":"bitsandbytes"}})", "bitsandbytes"},
-      {R"({"quantization_config":{}})", "an unnamed method"},
-      {R"({"compression_config":{"quant_method":"compressed-tensors"}})", "compressed-tensors"},
+TEST(HfFolder, QuantizedFoldersNeedTheirTensors) {
+  const std::tuple<const char*, StatusCode, const char*> kConfigs[] = {
+      {R"({"quantization_config":{"quant_method":"gptq","bits":4}})", kMalformed,
+       "gptq, but no tensor is named *.qweight"},
+      {R"({"quantization_config":{"quant_method":"awq"}})", kMalformed, "awq, but no tensor is named *.qweight"},
+      {R"({"quantization_config":{"quant_method":"bitsandbytes"}})", kMalformed, "bitsandbytes, but no tensor"},
+      {R"({"compression_config":{"quant_method":"compressed-tensors"}})", kMalformed, "config_groups"},
+      {R"({"quantization_config":{"quant_method":"hqq"}})", kUnsupported, "quant_method: hqq is not supported"},
+      {R"({"quantization_config":{}})", kMalformed, "quant_method"},
+      {R"({"quantization_config":[]})", kMalformed, "quantization_config"},
   };
-  for (const auto& [config, text] : kConfigs) {
+  for (const auto& [config, code, text] : kConfigs) {
     const TempFolder folder;
     folder.Write("config.json", config);
     folder.Write("model.safetensors", Shard("a", 1));
-    ExpectError(OpenStatus(folder), kUnsupported, text);
+    ExpectError(OpenStatus(folder), code, text);
   }
   const TempFolder folder;
   folder.Write("config.json", R"({"quantization_config":null})");
   folder.Write("model.safetensors", Shard("a", 1));
   EXPECT_TRUE(OpenStatus(folder).ok());
   folder.Write("quantize_config.json", "{}");
-  ExpectError(OpenStatus(folder), kUnsupported, "quantize_config.json: the folder is quantized with gptq");
+  ExpectError(OpenStatus(folder), kMalformed, "gptq, but no tensor");
+  folder.Write("quantize_config.json", "[]");
+  ExpectError(OpenStatus(folder), kMalformed, "quantize_config.json: got array");
 }
 
 TEST(HfFolder, BadConfigs) {

@@ -125,7 +125,6 @@ TEST(ModelConfig, RefusesByName) {
       {"rope_interleaved", R"({"rope_interleaved": true})"},
       {"num_local_experts", R"({"num_local_experts": 8})"},
       {"logits_scaling", R"({"logits_scaling": 4.0})"},
-      {"quantization_config", R"({"quantization_config": {"quant_method": "gptq"}})"},
       {"rope_type", R"({"rope_scaling": {"rope_type": "dynamic", "factor": 2}})"},
       {"rope_type", R"({"rope_parameters": {"rope_type": "longrope"}})"},
       {"long_factor", R"({"rope_scaling": {"type": "default", "long_factor": [1, 2]}})"},

@@ -127,6 +127,29 @@ struct LoadU4 {
   }
 };
 
+template <class S>
+struct LoadT4 {
+  static constexpr int kStep = 8, kMaxRows = 1, kBytes = S::kLanes * 4;
+  static constexpr bool kFuse = false;
+  static constexpr int Vectors(int m) { return S::VectorsFromRegisters(m); }
+  struct Raw {
+    typename S::I codes;
+    typename S::F scale;
+    typename S::Table table;
+  };
+  static Raw Load(const Panel& p, int64_t k, int v) {
+    Raw raw;
+    raw.codes = S::LoadI(static_cast<const uint8_t*>(p.codes) + k * (kPanelRows / 2) + v * 4 * S::kLanes);
+    raw.scale = S::LoadF(static_cast<const float*>(p.scale) + k / p.group_size * kPanelRows + v * S::kLanes);
+    raw.table = S::LoadTable(static_cast<const float*>(p.offset));
+    return raw;
+  }
+  template <int kJ>
+  static typename S::F Get(const Raw& raw) {
+    return S::Mul(S::Lookup(raw.table, S::template Nibble<kJ>(raw.codes)), raw.scale);
+  }
+};
+
 inline constexpr int64_t kSubBlockK = 32;  // 8 KiB of f32 stay in L1 while the tiles walk them, beside the next 8
 inline constexpr int64_t kMaxSubBlockK = 64;
 inline constexpr int64_t kAheadBytes = 8192;
@@ -271,6 +294,7 @@ constexpr void FillFloatKernels(LinearKernels& table) {
   table.fp16 = FloatPanel<S, LoadFp16<S>>;
   table.s8_channel = FloatPanel<S, LoadS8<S, false>>;
   table.s8_group = FloatPanel<S, LoadS8<S, true>>;
+  table.t4 = FloatPanel<S, LoadT4<S>>;
   StaticFor<3>([&](auto j) BITRATE_INLINE {
     constexpr int kOffset = decltype(j)::value;
     table.u4[kOffset] = FloatPanel<S, LoadU4<S, static_cast<Int4Offset>(kOffset)>>;

@@ -7,6 +7,7 @@
 //   s8    [K/4][64][4]    u4    [K/8][64][4], low nibble of byte j = k + j, high nibble = k + 4 + j
 // The f32, bf16 and s8 panels are oneDNN's BA16a64b, BA16a64b2a and BA16a64b4a, so one copy serves both.
 // Planes: scale [G][64] f32 or fp16 (one f32 row when a row of W has one scale), offset [G][64] u8 zeros or minima.
+// t4: codes as u4, offset a table [16] f32 of the whole panel: w = table[code] * scale, rounded to f32, then as f32.
 #ifndef BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_KERNELS_H_
 #define BITRATE_ENGINE_BACKEND_CPU_KERNELS_LINEAR_KERNELS_H_
 
@@ -62,8 +63,9 @@ struct LinearKernels {
   ExpandFp16Fn expand_fp16;
   FloatPanelFn f32, bf16, fp16;
   FloatPanelFn s8_channel;  // weight-only: w = scale * q is rounded to f32, then as f32
-  FloatPanelFn s8_group;    // fp16 scale plane
+  FloatPanelFn s8_group;    // fp16 scale plane, groups of 32
   FloatPanelFn u4[3];       // [Int4Offset]
+  FloatPanelFn t4;          // f32 scale plane; offset is the table [16] f32
   int s8_code_bytes;        // what the int8 kernels want their activation codes widened to
   QuantizeRowFn quantize_s8, quantize_s16;
   Int8PanelFn int8_channel;  // one weight scale a row, activation groups of 64

@@ -69,6 +69,13 @@ struct WeightU4 {
   }
 };
 
+struct WeightT4 {
+  static float At(const Panel& p, int64_t k, int row) {
+    const float scale = PlaneAt<float>(p.scale, k / p.group_size * kPanelRows + row);
+    return static_cast<const float*>(p.offset)[U4At(p, k, row)] * scale;
+  }
+};
+
 template <typename Weight>
 void FloatPanel(const Panel& p, const void* x, int64_t ldx, int m, float* out) {
   const float* rows = static_cast<const float*>(x);
@@ -193,6 +200,7 @@ const LinearKernels& ScalarLinearKernels() {
       .s8_channel = FloatPanel<WeightS8Channel>,
       .s8_group = FloatPanel<WeightS8Group>,
       .u4 = {FloatPanel<WeightU4<kSymmetric>>, FloatPanel<WeightU4<kZero>>, FloatPanel<WeightU4<kMin>>},
+      .t4 = FloatPanel<WeightT4>,
       .s8_code_bytes = 1,
       .quantize_s8 = QuantizeRow<int8_t>,
       .quantize_s16 = QuantizeRow<int16_t>,

@@ -46,6 +46,17 @@ struct Avx2 {
     constexpr int kShift = kJ < 4 ? 8 * kJ : 8 * (kJ - 4) + 4;
     return _mm256_and_si256(_mm256_srli_epi32(v, kShift), _mm256_set1_epi32(15));
   }
+  // 16 values, looked up by codes 0 .. 15.
+  struct Table {
+    F low, high;
+  };
+  static Table LoadTable(const float* p) { return {LoadF(p), LoadF(p + 8)}; }
+  static F Lookup(const Table& table, I codes) {
+    // A permute reads the low three bits; the fourth, moved to the sign, chooses between its results.
+    const F choose = _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.low, codes), _mm256_permutevar8x32_ps(table.high, codes),
+                            choose);
+  }
 };
 
 }  // namespace

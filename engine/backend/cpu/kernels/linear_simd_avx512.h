@@ -53,6 +53,10 @@ struct Avx512 {
     constexpr int kShift = kJ < 4 ? 8 * kJ : 8 * (kJ - 4) + 4;
     return _mm512_and_si512(_mm512_srli_epi32(v, kShift), _mm512_set1_epi32(15));
   }
+  // 16 values, looked up by codes 0 .. 15.
+  using Table = F;
+  static Table LoadTable(const float* p) { return LoadF(p); }
+  static F Lookup(Table table, I codes) { return _mm512_permutexvar_ps(codes, table); }
 };
 
 }  // namespace
