@@ -22,7 +22,10 @@ void AddServeCommand(CLI::App& app, int* exit_code) {
   serve->add_option("model", o.model_path,
                     "A GGUF file or a Hugging Face folder (instead of the configuration's models)");
   serve->add_option("-c,--config", flags->config, "Configuration file (YAML)");
-  serve->add_option("--variants", o.variants, "Precisions to load, e.g. fp32,int8,int4 or name=precision")
+  serve
+      ->add_option("--variants", o.variants,
+                   "Precisions to load, e.g. fp32,int8,int4 or name=precision (default: native for a quantized "
+                   "checkpoint, int8 for another)")
       ->delimiter(',')
       ->allow_extra_args(false);  // `--variants a,b MODEL` leaves MODEL alone
   serve->add_option("--name", o.model_name, "The model's name (default: from its path)");

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "bitrate/config/v1/config.pb.h"
+#include "engine/artifact/checkpoint.h"
 #include "engine/base/limits.h"
 #include "server/config/settings_builder.h"
 #include "server/config/yaml_reader.h"
@@ -28,6 +29,20 @@ std::string NameFromPath(const std::string& path) {
   return name.empty() ? "model" : name;
 }
 
+// What serves a model when the user asks for nothing: a quantized checkpoint as it is, another in int8. A path that
+// cannot be opened is reported when it is loaded.
+const char* DefaultPrecision(const std::string& path) {
+  const auto checkpoint = Checkpoint::Open(path);
+  if (!checkpoint.ok()) return "int8";
+  for (const TensorInfo& info : (*checkpoint)->tensors()) {
+    if (!info.is_weight || info.shape.size() < 2) continue;
+    const bool plain =
+        info.format == QuantFormatId::kF32 || info.format == QuantFormatId::kF16 || info.format == QuantFormatId::kBF16;
+    if (!plain) return "native";
+  }
+  return "int8";
+}
+
 void ApplyModelFlags(const ConfigOverrides& flags, pb::ServerConfig* config) {
   if (flags.model_path) {
     config->clear_models();
@@ -36,7 +51,7 @@ void ApplyModelFlags(const ConfigOverrides& flags, pb::ServerConfig* config) {
     pb::ModelConfig* model = config->add_models();
     model->set_path(*flags.model_path);
     model->set_name(flags.model_name.value_or(NameFromPath(*flags.model_path)));
-    if (flags.variants.empty()) model->add_variants()->set_precision("int8");
+    if (flags.variants.empty()) model->add_variants()->set_precision(DefaultPrecision(*flags.model_path));
   } else if (flags.model_name && config->models_size() == 1) {
     config->mutable_models(0)->set_name(*flags.model_name);
   }

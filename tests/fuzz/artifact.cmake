@@ -14,3 +14,7 @@ bitrate_fuzzer(peft_fuzz
   CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/peft"
   SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/peft_fuzz.cc"
   DEPS bitrate_artifact)
+bitrate_fuzzer(quantized_fuzz
+  CORPUS "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/quantized"
+  SOURCE "${PROJECT_SOURCE_DIR}/tests/fuzz/quantized_fuzz.cc"
+  DEPS bitrate_artifact)

@@ -29,6 +29,13 @@ inline I512 DotUnsignedSigned(I512 acc, I512 a, I512 b) {
   for (int i = 0; i < 64; ++i) r.lane[i / 4] += static_cast<uint32_t>(x.lane[i] * y.lane[i]);
   return r.To<I512>();
 }
+inline V512 PermuteFloats(I512 index, V512 a) {
+  const auto at = Lanes<uint32_t, 16>::From(index);
+  const auto from = Lanes<float, 16>::From(a);
+  Lanes<float, 16> r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = from.lane[at.lane[i] & 15];
+  return r.To<V512>();
+}
 inline I512 MulLow(I512 a, I512 b) {
   auto r = Lanes<uint32_t, 16>::From(a);
   const auto y = Lanes<uint32_t, 16>::From(b);
@@ -56,6 +63,7 @@ inline V512 DotBf16(V512 acc, I512 a, I512 b) {
 
 #define __m512bh simde__m512i
 #define _mm512_cvtepu8_epi32(a) bitrate::emulated::WidenEpu8(a)
+#define _mm512_permutexvar_ps(index, a) bitrate::emulated::PermuteFloats(index, a)
 #define _mm512_loadu_si512(p) bitrate::emulated::LoadInt(p)
 #define _mm512_dpbusd_epi32(acc, a, b) bitrate::emulated::DotUnsignedSigned(acc, a, b)
 #define _mm512_mullo_epi32(a, b) bitrate::emulated::MulLow(a, b)

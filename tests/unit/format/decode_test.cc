@@ -107,6 +107,7 @@ float Slow(QuantFormatId format, const uint8_t* b, int i) {
       return HalfAt(b) * static_cast<float>(Iq4Value(Nibble32(b + 2, i)));
     case QuantFormatId::kIQ4_XS:
       return SlowIq4Xs(b, i);
+    case QuantFormatId::kCoded:
     case QuantFormatId::kF16:
       return HalfAt(b);
     case QuantFormatId::kBF16:

@@ -305,6 +305,22 @@ TEST(Config, AdaptersOfFileAndFlags) {
             absl::string_view::npos);
 }
 
+TEST(Config, AModelAloneIsServedAsItIsStoredOrInInt8) {
+  const std::string golden = BITRATE_GOLDEN_DIR;
+  for (const auto& [path, want] :
+       {std::pair(golden + "/quant/gptq_b4_g32_asym/model", "native"),
+        std::pair(golden + "/quant/gguf_q4_k/model.gguf", "native"),
+        std::pair(golden + "/quant/gguf_bf16/model.gguf", "int8"), std::pair(golden + "/arch/llama_tied/model", "int8"),
+        std::pair(std::string("/nowhere/at/all"), "int8")}) {
+    ConfigOverrides flags;
+    flags.model_path = path;
+    const auto settings = LoadConfig("", flags);
+    ASSERT_TRUE(settings.ok()) << settings.status();
+    ASSERT_EQ(settings->models[0].variants.size(), 1u);
+    EXPECT_EQ(settings->models[0].variants[0].precision, want) << path;
+  }
+}
+
 TEST(Config, MissingFileIsNamed) {
   const auto settings = LoadConfig("/nowhere/at/all.yaml", {});
   EXPECT_EQ(settings.status().code(), StatusCode::kNotFound);
