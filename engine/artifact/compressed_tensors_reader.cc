@@ -21,7 +21,8 @@ constexpr std::string_view kScale = ".weight_scale";
 
 struct GroupConfig {
   int64_t bits = 0;
-  int64_t group_size = 0;  // 0: a channel or the tensor
+  int64_t group_size = 0;                     // 0: a channel or the tensor
+  int64_t block_rows = 0, block_columns = 0;  // of strategy block, else 0
   bool int8_activations = false;
 };
 
@@ -36,7 +37,22 @@ struct Module {
   const StoredTensor *codes = nullptr, *scale = nullptr, *zero = nullptr, *group_of = nullptr, *shape = nullptr;
   const StoredTensor* global_scale = nullptr;
   int64_t scale_rows = 1, scale_groups = 1;
+  int64_t block_rows = 1, block_columns = 0;  // weights that share a scale; columns 0: a group of the config
 };
+
+Status ParseBlock(const json& weights, GroupConfig& config) {
+  ASSIGN_OR_RETURN(const json* block, FindArray(weights, "block_structure"));
+  if (block == nullptr) return OkStatus();
+  if (block->size() != 2) return InvalidArgument("block_structure: got {} extents, wanted 2", block->size());
+  ASSIGN_OR_RETURN(config.block_rows, JsonToInt((*block)[0], "block_structure[0]"));
+  ASSIGN_OR_RETURN(config.block_columns, JsonToInt((*block)[1], "block_structure[1]"));
+  if (std::min(config.block_rows, config.block_columns) >= 1 &&
+      std::max(config.block_rows, config.block_columns) <= limits::kMaxHidden) {
+    return OkStatus();
+  }
+  return InvalidArgument("block_structure: got {}, wanted extents of 1 to {}", JsonToText(*block).substr(0, 80),
+                         limits::kMaxHidden);
+}
 
 StatusOr<GroupConfig> ParseGroup(const json& group) {
   GroupConfig config;
@@ -44,6 +60,7 @@ StatusOr<GroupConfig> ParseGroup(const json& group) {
   ASSIGN_OR_RETURN(config.bits, GetIntInRange(*weights, "num_bits", 2, 8));
   ASSIGN_OR_RETURN(const std::optional<int64_t> size, FindInt(*weights, "group_size"));
   if (size && *size > 0 && *size <= limits::kMaxHidden) config.group_size = *size;
+  RETURN_IF_ERROR(ParseBlock(*weights, config));
   ASSIGN_OR_RETURN(const json* activations, FindObject(group, "input_activations"));
   if (activations == nullptr) return config;
   ASSIGN_OR_RETURN(const std::optional<int64_t> bits, FindInt(*activations, "num_bits"));
@@ -123,7 +140,27 @@ Status FindShape(const StoredTensors& tensors, const std::vector<GroupConfig>& c
 }
 
 // [N, G], one a row [N, 1] or [N], one of all [1], or blocks of rows and columns.
-Status FindScale(const StoredTensors& tensors, Module& m) {
+Status FitScale(const std::vector<GroupConfig>& configs, const std::string& name, size_t rank, Module& m) {
+  const bool fits = rank <= 2 && m.scale_groups >= 1 && m.scale_groups <= m.k;
+  if (fits && m.scale_rows == m.n) return OkStatus();
+  if (fits && m.scale_groups == 1 && m.scale_rows == 1) {
+    m.block_rows = m.n;
+    return OkStatus();
+  }
+  for (const GroupConfig& config : configs) {
+    if (rank != 2 || config.block_rows == 0 || m.scale_rows != CeilDiv(m.n, config.block_rows) ||
+        m.scale_groups != CeilDiv(m.k, config.block_columns)) {
+      continue;
+    }
+    m.block_rows = config.block_rows;
+    m.block_columns = config.block_columns;
+    return OkStatus();
+  }
+  return InvalidArgument("tensor {}: got {} x {} scales for a weight of [{}, {}]", name, m.scale_rows, m.scale_groups,
+                         m.n, m.k);
+}
+
+Status FindScale(const StoredTensors& tensors, const std::vector<GroupConfig>& configs, Module& m) {
   const std::string name = m.name + std::string(kScale);
   const std::vector<int64_t> shape = tensors.Find(name)->shape;
   switch (m.kind) {
@@ -141,11 +178,7 @@ Status FindScale(const StoredTensors& tensors, Module& m) {
   }
   m.scale_rows = shape.empty() ? 1 : shape[0];
   m.scale_groups = shape.size() < 2 ? 1 : shape[1];
-  if (shape.size() > 2 || m.scale_rows < 1 || m.scale_rows > m.n || m.scale_groups < 1 || m.scale_groups > m.k) {
-    return InvalidArgument("tensor {}: got {} x {} scales for a weight of [{}, {}]", name, m.scale_rows, m.scale_groups,
-                           m.n, m.k);
-  }
-  return OkStatus();
+  return FitScale(configs, name, shape.size(), m);
 }
 
 // The size whose groups are as many as there are scales.
@@ -154,18 +187,17 @@ StatusOr<int64_t> GroupSize(const std::vector<GroupConfig>& configs, const Modul
     const int64_t size = m.kind == Kind::kNvfp4 ? 16 : 32;
     if (CeilDiv(m.k, size) == m.scale_groups) return size;
   }
+  if (m.block_columns > 0) return m.block_columns;
   for (const GroupConfig& config : configs) {
     if (config.group_size > 0 && CeilDiv(m.k, config.group_size) == m.scale_groups) return config.group_size;
   }
   if (m.scale_groups == 1) return m.k;
-  if (m.k % m.scale_groups == 0 && m.scale_rows < m.n) return m.k / m.scale_groups;  // blocks
   return InvalidArgument("tensor {}: {} scales a row do not fit K = {} in the config's groups", m.scale->name,
                          m.scale_groups, m.k);
 }
 
 float ScaleAt(const Module& m, const std::vector<float>& e4m3, int64_t row, int64_t group) {
-  const int64_t scale_row = m.scale_rows == m.n ? row : row / CeilDiv(m.n, m.scale_rows);
-  const int64_t index = scale_row * m.scale_groups + group;
+  const int64_t index = row / m.block_rows * m.scale_groups + group;
   if (m.kind == Kind::kMxfp4) return E8m0(ElementAt<uint8_t>(m.scale->data, index));
   if (m.kind != Kind::kNvfp4) return FloatAt(*m.scale, index);
   return e4m3[ElementAt<uint8_t>(m.scale->data, index)] / ElementAt<float>(m.global_scale->data, 0);
@@ -323,7 +355,7 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const std::vecto
   ASSIGN_OR_RETURN(const bool found, FindCodes(tensors, m));
   if (!found) return FailedPrecondition("tensor {}{}: the weight beside it is in no known form", name, kScale);
   RETURN_IF_ERROR(FindShape(tensors, configs, m));
-  RETURN_IF_ERROR(FindScale(tensors, m));
+  RETURN_IF_ERROR(FindScale(tensors, configs, m));
   RETURN_IF_ERROR(FindZero(tensors, m));
   if (tensors.Find(name + ".weight_g_idx") != nullptr) {
     ASSIGN_OR_RETURN(m.group_of, tensors.Get(name + ".weight_g_idx", {"I32"}, {m.k}));

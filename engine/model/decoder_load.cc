@@ -83,6 +83,7 @@ class Loader {
   Status LoadMlp(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadExperts(const LayerTensorNames& names, DecoderLayer& layer);
   Status LoadHead(const ModelTensorNames& names);
+  bool IsZeroBias(const TensorInfo& info) const;
   Status RefuseUnusedTensors(const ModelTensorNames& names) const;
   void Account(const LinearOp& op, bool shared);
   void Report();
@@ -291,13 +292,20 @@ Status Loader::LoadHead(const ModelTensorNames& names) {
   return OkStatus();
 }
 
+// AutoGPTQ wrote a bias of zeros beside every matrix, also where the model has none.
+bool Loader::IsZeroBias(const TensorInfo& info) const {
+  if (!info.canonical_name.ends_with(".bias") || info.shape.size() != 1) return false;
+  const StatusOr<std::vector<float>> values = checkpoint_.Vector(info.canonical_name);
+  return values.ok() && std::all_of(values->begin(), values->end(), [](float value) { return value == 0.0f; });
+}
+
 // A tensor that the decoder does not read (a norm on q, a bias the config does not mention) would change the answer.
 Status Loader::RefuseUnusedTensors(const ModelTensorNames& names) const {
   for (const TensorInfo& info : checkpoint_.tensors()) {
     const std::string& name = info.canonical_name;
     const bool harmless = !info.is_weight || name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight" ||
                           (config_.tie_word_embeddings && name == names.head + ".weight");
-    if (harmless || used_.count(name) > 0) continue;
+    if (harmless || used_.count(name) > 0 || IsZeroBias(info)) continue;
     return FailedPrecondition("tensor {}: the file has it, but architecture {} as configured does not use it",
                               info.name, config_.architecture);
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "engine/format/codebooks.h"
 #include "engine/format/reference_codec.h"
 #include "engine/model/architecture.h"
 
@@ -23,6 +24,7 @@ struct Source {
   bool four_bit_grid = false, eight_bit_grid = false;
   double kept_bits = 0;     // of a weight whose 4-bit grid is kept, scales included
   double native_bits = 32;  // of a weight kept in its own format, at most
+  bool table = false;       // codes into a codebook of 16
 };
 
 // Coded rows packed as they are, or kept: the scales of either take at most f32, zeros a byte each.
@@ -32,6 +34,7 @@ Source DescribeCoded(const CodedLayout& coded, int64_t k) {
   const auto group = static_cast<double>(source.four_bit_grid ? Int4GroupSize(coded, k) : coded.group_size);
   source.native_bits = coded.code_bits + (coded.zero_per_group ? 40 : 32) / std::min(group, static_cast<double>(k));
   source.kept_bits = source.native_bits;
+  source.table = coded.code_bits == 4 && coded.is_table();
   return source;
 }
 
@@ -75,7 +78,8 @@ uint64_t RowBytesOf(uint64_t k, const Precision& precision, bool is_head, const 
       break;
     case Precision::Kind::kNf4:
       if (is_head) return RoundUp(k, 32) * 2;
-      return RoundUp(k, 32) / 2 + CeilDiv(k, 16) * sizeof(float);
+      if (source.table) return static_cast<uint64_t>(static_cast<double>(RoundUp(k, 32)) * source.native_bits / 8) + 4;
+      return RoundUp(k, 32) / 2 + (CeilDiv(k, kNf4Block) + 1) * sizeof(float);  // and the panel's table
     case Precision::Kind::kNative:
       return static_cast<uint64_t>(static_cast<double>(RoundUp(k, 64)) * source.native_bits / 8) + 2 * sizeof(float);
     case Precision::Kind::kInt8:

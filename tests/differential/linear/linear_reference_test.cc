@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/base/half.h"
+#include "engine/format/codebooks.h"
 #include "engine/format/reference_codec.h"
 #include "tests/differential/linear/linear_fixture.h"
 
@@ -21,6 +22,7 @@ int64_t ActivationGroup(const Case& c, int64_t k) {
   if (c.is_head) return c.source == QuantFormatId::kQ8_0 ? 32 : 64;
   if (p.activations == Precision::Activations::kInt8Token) return k;
   if (p.kind == Precision::Kind::kInt8) return 64;
+  if (p.kind == Precision::Kind::kNative) return 32;
   return p.keep_source_grid && IsFourBitGrid(c.source) ? 32 : p.group_size;
 }
 
@@ -79,10 +81,19 @@ std::vector<float> Dequantized(const Case& c, const WeightMatrix& matrix) {
   const Precision p = *Precision::Parse(c.precision);
   std::vector<float> rows(static_cast<size_t>(matrix.n * matrix.k));
   DecodeRows(matrix, 0, matrix.n, rows.data());
-  if (p.kind == Precision::Kind::kFp32) return rows;
+  if (p.kind == Precision::Kind::kFp32 || p.kind == Precision::Kind::kNative) return rows;
+  if (p.kind == Precision::Kind::kNf4 && !c.is_head) {
+    const CodedLayout layout = Nf4Layout();
+    std::vector<std::byte> coded(static_cast<size_t>(matrix.n * layout.RowBytes(matrix.k)));
+    EncodeNf4(rows, matrix.n, matrix.k, coded.data());
+    for (int64_t i = 0; i < matrix.n; ++i) {
+      DecodeCodedRow(layout, matrix.k, coded.data() + i * layout.RowBytes(matrix.k), rows.data() + i * matrix.k);
+    }
+    return rows;
+  }
   if (p.kind == Precision::Kind::kBf16) {
     for (float& value : rows) value = ToFloat(ToBf16(value));
-  } else if (p.kind == Precision::Kind::kFp16) {
+  } else if (p.kind == Precision::Kind::kFp16 || p.kind == Precision::Kind::kNf4) {
     for (float& value : rows) value = ToFloat(ToFp16(value));
   } else if (p.kind == Precision::Kind::kInt8 || c.is_head) {
     const bool keep = c.is_head && c.source == QuantFormatId::kQ8_0;

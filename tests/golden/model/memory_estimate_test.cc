@@ -12,9 +12,9 @@
 namespace bitrate::golden {
 namespace {
 
-const char* const kPrecisions[] = {"fp32",         "bf16",          "fp16",         "int8",
-                                   "int8-token",   "int8-w8a16",    "int4",         "int4-w4a16",
-                                   "int4-g32-min", "int4-g64-asym", "int4-g64-sym", "int4-g128-asym"};
+const char* const kPrecisions[] = {"fp32",         "bf16",           "fp16",       "int8",         "int8-token",
+                                   "int8-w8a16",   "int4",           "int4-w4a16", "int4-g32-min", "int4-g64-asym",
+                                   "int4-g64-sym", "int4-g128-asym", "nf4",        "native"};
 
 TEST(MemoryEstimate, IsACloseUpperBoundOnTheRealModel) {
   const auto checkpoint = OpenSmolLm2();
@@ -34,7 +34,9 @@ TEST(MemoryEstimate, IsACloseUpperBoundOnTheRealModel) {
 TEST(MemoryEstimate, IsAnUpperBoundOnSmallModels) {
   Machine machine(*SelectIsa(), 1);
   for (const char* name : {"arch/llama_tied", "arch/llama_attn_bias", "quant/gguf_q4_k", "quant/gguf_mix_q4_k_m",
-                           "quant/gguf_q8_0", "quant/gguf_q5_1"}) {
+                           "quant/gguf_q8_0", "quant/gguf_q5_1", "quant/gptq_b4_g32_asym", "quant/gptq_b4_desc_act",
+                           "quant/gptq_b8", "quant/awq_gemm_g128", "quant/bnb_nf4_double", "quant/bnb_int8",
+                           "quant/ct_fp8_static", "quant/ct_nvfp4a16", "quant/ct_w4a16_g128", "quant/ct_w8a8"}) {
     const GoldenCase c = LoadCase(name);
     ASSERT_NE(c.checkpoint, nullptr);
     for (const char* precision : kPrecisions) {

@@ -8,6 +8,7 @@
 #include "engine/artifact/safetensors_file.h"
 #include "engine/base/half.h"
 #include "engine/format/block_encoder.h"
+#include "engine/format/codebooks.h"
 #include "engine/format/group_quant.h"
 
 namespace bitrate {
@@ -39,6 +40,27 @@ class EncoderGolden : public testing::TestWithParam<const char*> {
 // The tools give a group of zeros a scale of their own choosing; ours is 0 (int8: 1). All of them decode to zeros.
 bool AllZero(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return v == 0.0f; });
+}
+
+TEST_P(EncoderGolden, Nf4) {
+  const std::vector<float> weights = Weights();
+  const auto file = File("bnb_nf4_b64");
+  const auto packed = Raw(file, "packed");
+  const std::vector<float> absmax = Floats("bnb_nf4_b64", "absmax"), code = Floats("bnb_nf4_b64", "code");
+  const CodedLayout layout = Nf4Layout();
+  EXPECT_EQ(layout.table, code);
+  std::vector<std::byte> rows(static_cast<size_t>(kN * layout.RowBytes(kK)));
+  EncodeNf4(weights, kN, kK, rows.data());
+  for (int64_t row = 0; row < kN; ++row) {
+    const CodedRow parts = RowParts(layout, kK, rows.data() + row * layout.RowBytes(kK));
+    for (int64_t g = 0; g < kK / kNf4Block; ++g) {
+      EXPECT_EQ(parts.scale[g], absmax[static_cast<size_t>(row * kK / kNf4Block + g)]);
+    }
+    for (int64_t i = 0; i < kK; ++i) {
+      const auto byte = static_cast<uint8_t>(packed[static_cast<size_t>((row * kK + i) / 2)]);
+      ASSERT_EQ(CodeAt(parts.codes, 4, i), i % 2 == 0 ? byte >> 4 : byte & 15) << row << " " << i;
+    }
+  }
 }
 
 TEST_P(EncoderGolden, GptqAsymmetricGrid) {
