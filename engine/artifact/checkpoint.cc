@@ -46,6 +46,15 @@ StatusOr<std::shared_ptr<const Checkpoint>> OpenFolder(const std::string& path) 
 
 }  // namespace
 
+bool Checkpoint::IsQuantized() const {
+  for (const TensorInfo& info : tensors()) {
+    const bool plain =
+        info.format == QuantFormatId::kF32 || info.format == QuantFormatId::kF16 || info.format == QuantFormatId::kBF16;
+    if (info.is_weight && info.shape.size() == 2 && !plain) return true;
+  }
+  return false;
+}
+
 StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::string& path) {
   if (path.empty() || path.find('\0') != std::string::npos) {
     return InvalidArgument("model path: \"{}\" is empty or has a NUL byte", Printable(path));

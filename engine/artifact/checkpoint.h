@@ -51,6 +51,8 @@ class Checkpoint {
   static StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& path);
 
   virtual ~Checkpoint() = default;
+  // Whether it has matrices of other types than f32, f16 and bf16.
+  bool IsQuantized() const;
   virtual Kind kind() const = 0;
   virtual const std::string& path() const = 0;
   virtual const std::vector<TensorInfo>& tensors() const = 0;

@@ -33,14 +33,7 @@ std::string NameFromPath(const std::string& path) {
 // cannot be opened is reported when it is loaded.
 const char* DefaultPrecision(const std::string& path) {
   const auto checkpoint = Checkpoint::Open(path);
-  if (!checkpoint.ok()) return "int8";
-  for (const TensorInfo& info : (*checkpoint)->tensors()) {
-    if (!info.is_weight || info.shape.size() < 2) continue;
-    const bool plain =
-        info.format == QuantFormatId::kF32 || info.format == QuantFormatId::kF16 || info.format == QuantFormatId::kBF16;
-    if (!plain) return "native";
-  }
-  return "int8";
+  return checkpoint.ok() && (*checkpoint)->IsQuantized() ? "native" : "int8";
 }
 
 void ApplyModelFlags(const ConfigOverrides& flags, pb::ServerConfig* config) {

@@ -98,10 +98,11 @@ TEST_F(DecoderLoad, RefusesTensorsThatItWouldIgnore) {
   norm.Add("model.layers.0.self_attn.q_norm.weight", {4});
   ExpectError(norm, StatusCode::kFailedPrecondition, {"model.layers.0.self_attn.q_norm.weight"});
   FakeCheckpoint bias = FakeCheckpoint::TinyLlama(true);
-  bias.Add("model.layers.0.mlp.up_proj.bias", {12});
+  bias.Add("model.layers.0.mlp.up_proj.bias", {12}, 1);
   ExpectError(bias, StatusCode::kFailedPrecondition, {"up_proj.bias"});
   FakeCheckpoint harmless = FakeCheckpoint::TinyLlama(true);
   harmless.Add("model.layers.0.self_attn.rotary_emb.inv_freq", {2});
+  harmless.Add("model.layers.0.mlp.up_proj.bias", {12});  // zeros
   EXPECT_TRUE(Load(harmless).ok());
 }
 
