@@ -160,9 +160,10 @@ struct KvBatch {
   std::span<const int32_t> positions;     // [M]
   std::span<const int32_t> block_tables;  // [B, max_blocks] block ids; entries past a sequence's length are unread
   int max_blocks = 0;
+  std::span<const int32_t> rope_rows = {};  // [M] row of the rotary table that turns each row; empty = its position
 };
 
-// Rotary tables: cos/sin [max_positions, D/2] f32, attention factor folded in. Half-split (NEOX) pairing.
+// Rotary tables: cos/sin [rows, D/2] f32, attention factor folded in. Half-split (NEOX) pairing.
 struct RopeTable {
   std::span<const float> cos;
   std::span<const float> sin;

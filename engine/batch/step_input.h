@@ -17,6 +17,7 @@ struct StepInput {
   std::vector<int32_t> block_tables;  // [B, max_blocks]
   // [B] of each sequence, null = none, kept alive by whoever fills this in; empty = no sequence has one
   std::vector<const Adapter*> adapters;
+  std::vector<int32_t> lengths;  // [B] tokens known of each sequence, those of later steps too; empty = up to here
   int max_blocks = 0;
   int num_layers = 0;  // computed, from the first; 0 = all. For a warm-up: all layers take the same memory
   int num_sequences() const { return static_cast<int>(query_start.size()) - 1; }

@@ -31,9 +31,10 @@ uint64_t SeedHash(const std::string& seed) {
 
 }  // namespace
 
-std::string MakePrefixSeed(std::string_view variant, std::string_view adapter, std::string_view cache_salt) {
-  return fmt::format("{}:{}{}:{}{}:{}", variant.size(), variant, adapter.size(), adapter, cache_salt.size(),
-                     cache_salt);
+std::string MakePrefixSeed(std::string_view variant, std::string_view adapter, std::string_view cache_salt,
+                           std::string_view rope_set) {
+  return fmt::format("{}:{}{}:{}{}:{}{}:{}", variant.size(), variant, adapter.size(), adapter, cache_salt.size(),
+                     cache_salt, rope_set.size(), rope_set);
 }
 
 PrefixIndex::PrefixIndex(BlockAllocator* allocator, int block_tokens, PrefixHash hash)

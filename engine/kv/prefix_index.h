@@ -2,8 +2,8 @@
 //
 // A node is a full block of tokens under its parent node (or under a root, one for each seed). Nodes are found by a
 // hash chained over parent and tokens, and then compared: same parent node and same tokens, so a hash collision costs
-// time and never gives a wrong block. Seeds (variant, adapter, cache_salt) are compared as strings: no hit across
-// salts.
+// time and never gives a wrong block. Seeds (variant, adapter, cache_salt, rotary factors) are compared as strings: no
+// hit across salts.
 //
 // A block without holder stays cached until EvictOne gives it up, least recently used first. Whoever holds a node's
 // block holds its parent's too, and blocks are released last block first, so the least recently used node never has
@@ -24,8 +24,10 @@
 
 namespace bitrate {
 
-// Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
-std::string MakePrefixSeed(std::string_view variant, std::string_view adapter, std::string_view cache_salt);
+// Length-prefixed, so that ("ab", "c") and ("a", "bc") differ. `rope_set` tells apart what was computed with different
+// rotary factors.
+std::string MakePrefixSeed(std::string_view variant, std::string_view adapter, std::string_view cache_salt,
+                           std::string_view rope_set = "");
 
 // Where a sequence stands in the index: the node of its last registered block. Invalid once that node is gone.
 struct PrefixCursor {

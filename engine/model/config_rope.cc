@@ -24,7 +24,7 @@ StatusOr<double> PositiveOr(const nlohmann::json& object, std::string_view key, 
 }
 
 // A rope field that this file does not read might change the angles: refused by name.
-Status RefuseUnknownKeys(const nlohmann::json& rope, const ModelConfig& out) {
+Status RefuseUnknownKeys(const nlohmann::json& rope, RopeConfig::Kind kind, const ModelConfig& out) {
   static constexpr std::string_view kKnown[] = {"rope_type",
                                                 "type",
                                                 "rope_theta",
@@ -40,6 +40,7 @@ Status RefuseUnknownKeys(const nlohmann::json& rope, const ModelConfig& out) {
                                                 "truncate",
                                                 "partial_rotary_factor"};
   for (const auto& [key, value] : rope.items()) {
+    if (kind == RopeConfig::Kind::kLongRope && (key == "short_factor" || key == "long_factor")) continue;
     if (value.is_null() || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown)) continue;
     return FailedPrecondition("{}: this rope parameter is not supported (layer-wise rope neither)", key);
   }
@@ -56,7 +57,9 @@ StatusOr<RopeConfig::Kind> ReadKind(const nlohmann::json& rope) {
   if (name == "linear") return RopeConfig::Kind::kLinear;
   if (name == "llama3") return RopeConfig::Kind::kLlama3;
   if (name == "yarn") return RopeConfig::Kind::kYarn;
-  return FailedPrecondition("rope_type: \"{}\" is not supported, wanted default, linear, llama3 or yarn", name);
+  if (name == "longrope" || name == "su") return RopeConfig::Kind::kLongRope;  // "su": in the first Phi-3 files
+  return FailedPrecondition("rope_type: \"{}\" is not supported, wanted default, linear, llama3, yarn or longrope",
+                            name);
 }
 
 StatusOr<int64_t> OriginalMaxPositions(const nlohmann::json& config, const nlohmann::json& rope) {
@@ -99,33 +102,56 @@ Status ReadYarn(const nlohmann::json& rope, const ModelConfig& config, RopeConfi
   return OkStatus();
 }
 
+// One divisor for each of the frequencies that `shapes` has.
+Status ReadDivisors(const nlohmann::json& list, std::string_view key, const ModelConfig& shapes,
+                    std::vector<float>& out) {
+  const int64_t half_dim = (shapes.rotary_dim > 0 ? shapes.rotary_dim : shapes.head_dim) / 2;
+  if (static_cast<int64_t>(list.size()) != half_dim) {
+    return InvalidArgument("{}: got {} numbers, wanted head_dim / 2 = {}", key, list.size(), half_dim);
+  }
+  for (const nlohmann::json& item : list) {
+    ASSIGN_OR_RETURN(const double value, JsonToFloat(item, key));
+    if (!(value > 0 && value <= kMaxFactor)) {
+      return InvalidArgument("{}: got {}, wanted numbers above 0, at most {}", key, value, kMaxFactor);
+    }
+    out.push_back(static_cast<float>(value));
+  }
+  return OkStatus();
+}
+
 // "rope_factors": how GGUF stores llama 3 scaling, a divisor for each frequency beside rope_type default.
-Status ReadFactors(const nlohmann::json& config, int64_t half_dim, RopeConfig& out) {
+Status ReadFactors(const nlohmann::json& config, ModelConfig& out) {
   constexpr std::string_view kKey = "rope_factors";
   ASSIGN_OR_RETURN(const nlohmann::json* list, FindArray(config, kKey));
   if (list == nullptr) return OkStatus();
-  if (out.kind != RopeConfig::Kind::kDefault) {
+  if (out.rope.kind != RopeConfig::Kind::kDefault) {
     return FailedPrecondition("{}: not supported together with another rope scaling", kKey);
   }
-  if (static_cast<int64_t>(list->size()) != half_dim) {
-    return InvalidArgument("{}: got {} numbers, wanted head_dim / 2 = {}", kKey, list->size(), half_dim);
+  out.rope.kind = RopeConfig::Kind::kFactors;
+  return ReadDivisors(*list, kKey, out, out.rope.factors);
+}
+
+// `factor` is the ratio of the two contexts where the file does not say it.
+Status ReadLongRope(const nlohmann::json& rope, const ModelConfig& shapes, RopeConfig& out) {
+  if (out.original_max_positions < 2) {  // its logarithm is a divisor
+    return InvalidArgument("original_max_position_embeddings: got {}, wanted at least 2 with longrope",
+                           out.original_max_positions);
   }
-  for (const nlohmann::json& item : *list) {
-    ASSIGN_OR_RETURN(const double value, JsonToFloat(item, kKey));
-    if (!(value > 0 && value <= kMaxFactor)) {
-      return InvalidArgument("{}: got {}, wanted numbers above 0, at most {}", kKey, value, kMaxFactor);
-    }
-    out.factors.push_back(static_cast<float>(value));
+  if (FindField(rope, "factor") == nullptr) {
+    out.factor = static_cast<double>(shapes.max_positions) / static_cast<double>(out.original_max_positions);
   }
-  out.kind = RopeConfig::Kind::kFactors;
-  return OkStatus();
+  ASSIGN_OR_RETURN(out.attention_factor, PositiveOr(rope, "attention_factor", 0.0, 100.0));
+  ASSIGN_OR_RETURN(const nlohmann::json* short_factor, GetArray(rope, "short_factor"));
+  RETURN_IF_ERROR(ReadDivisors(*short_factor, "short_factor", shapes, out.factors));
+  ASSIGN_OR_RETURN(const nlohmann::json* long_factor, GetArray(rope, "long_factor"));
+  return ReadDivisors(*long_factor, "long_factor", shapes, out.long_factors);
 }
 
 // One object of rope parameters; `config` gives what old styles keep outside it.
 Status ReadRopeObject(const nlohmann::json& rope, const nlohmann::json& config, const ModelConfig& shapes,
                       RopeConfig& r) {
-  RETURN_IF_ERROR(RefuseUnknownKeys(rope, shapes));
   ASSIGN_OR_RETURN(r.kind, ReadKind(rope));
+  RETURN_IF_ERROR(RefuseUnknownKeys(rope, r.kind, shapes));
   const bool own_theta = FindField(rope, "rope_theta") != nullptr;
   ASSIGN_OR_RETURN(r.theta, PositiveOr(own_theta ? rope : config, "rope_theta", 10000.0, 1e15));
   const bool needs_factor =
@@ -135,6 +161,7 @@ Status ReadRopeObject(const nlohmann::json& rope, const nlohmann::json& config, 
   ASSIGN_OR_RETURN(r.original_max_positions, OriginalMaxPositions(config, rope));
   if (r.kind == RopeConfig::Kind::kLlama3) return ReadLlama3(rope, r);
   if (r.kind == RopeConfig::Kind::kYarn) return ReadYarn(rope, shapes, r);
+  if (r.kind == RopeConfig::Kind::kLongRope) return ReadLongRope(rope, shapes, r);
   return OkStatus();
 }
 
@@ -149,7 +176,7 @@ Status ReadRope(const nlohmann::json& config, ModelConfig& out) {
   }
   if (rope == nullptr) rope = &kNone;
   RETURN_IF_ERROR(Annotate(ReadRopeObject(*rope, config, out, out.rope), where));
-  return ReadFactors(config, (out.rotary_dim > 0 ? out.rotary_dim : out.head_dim) / 2, out.rope);
+  return ReadFactors(config, out);
 }
 
 Status ReadRopeByLayerType(const nlohmann::json& config, ModelConfig& out) {
@@ -165,7 +192,9 @@ Status ReadRopeByLayerType(const nlohmann::json& config, ModelConfig& out) {
   }
   const auto read = [&](const char* key, RopeConfig& into) -> Status {
     ASSIGN_OR_RETURN(const nlohmann::json* object, GetObject(*rope, key));
-    return Annotate(ReadRopeObject(*object, config, out, into), key);
+    RETURN_IF_ERROR(Annotate(ReadRopeObject(*object, config, out, into), key));
+    if (into.kind != RopeConfig::Kind::kLongRope) return OkStatus();
+    return FailedPrecondition("{}: longrope by layer type is not supported", key);
   };
   RETURN_IF_ERROR(Annotate(read("full_attention", out.rope), "rope_parameters"));
   return Annotate(read("sliding_attention", out.local_rope), "rope_parameters");

@@ -304,6 +304,7 @@ Status Loader::RefuseUnusedTensors(const ModelTensorNames& names) const {
   for (const TensorInfo& info : checkpoint_.tensors()) {
     const std::string& name = info.canonical_name;
     const bool harmless = !info.is_weight || name.ends_with("rotary_emb.inv_freq") || name == "rope_freqs.weight" ||
+                          (config_.rope.kind == RopeConfig::Kind::kLongRope && name.starts_with("rope_factors_")) ||
                           (config_.tie_word_embeddings && name == names.head + ".weight");
     if (harmless || used_.count(name) > 0 || IsZeroBias(info)) continue;
     return FailedPrecondition("tensor {}: the file has it, but architecture {} as configured does not use it",
@@ -332,7 +333,8 @@ Status Loader::Load() {
 // A config may claim any context; the tables of what is asked for must be a modest part of memory.
 Status CheckRopeBytes(const ModelConfig& config, int64_t max_context) {
   constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
-  const uint64_t bytes = static_cast<uint64_t>(max_context) * static_cast<uint64_t>(config.head_dim) * sizeof(float);
+  const auto rows = static_cast<uint64_t>(RopeTables::NumRows(config.rope, max_context));
+  const uint64_t bytes = rows * static_cast<uint64_t>(config.head_dim) * sizeof(float);
   if (bytes <= kMaxBytes) return OkStatus();
   return ResourceExhausted("max_context: got {}, whose rope tables take {} bytes, wanted at most {}", max_context,
                            bytes, kMaxBytes);

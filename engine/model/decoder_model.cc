@@ -32,7 +32,8 @@ uint64_t StepWorkspace::bytes() const {
          gathered.bytes() + router.bytes() + expert_out.bytes() + expert_weights.bytes() +
          adapter_rows.capacity() * sizeof(int32_t) + adapter_groups.capacity() * sizeof(AdapterRows) +
          low_rank.capacity() * sizeof(LowRankRows) +
-         (expert_ids.size() + slots.size() + expert_rows.size() + expert_ends.size()) * sizeof(int32_t) +
+         (expert_ids.size() + slots.size() + expert_rows.size() + expert_ends.size() + rope_rows.size()) *
+             sizeof(int32_t) +
          scratch.bytes();
 }
 
@@ -42,6 +43,7 @@ DecoderModel::~DecoderModel() = default;
 const ModelConfig& DecoderModel::config() const { return impl_->config; }
 const Precision& DecoderModel::precision() const { return impl_->precision; }
 int64_t DecoderModel::max_context() const { return impl_->max_context; }
+int64_t DecoderModel::rope_switch() const { return impl_->rope.long_row(); }
 KvGeometry DecoderModel::MakeKvGeometry() const { return impl_->kv; }
 uint64_t DecoderModel::weight_bytes() const { return impl_->weight_bytes; }
 uint64_t DecoderModel::unique_weight_bytes() const { return impl_->unique_weight_bytes; }
@@ -87,6 +89,7 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
   w.adapter_rows.reserve(static_cast<size_t>(max_rows));
   w.adapter_groups.reserve(static_cast<size_t>(max_rows));
   w.low_rank.reserve(static_cast<size_t>(max_rows));
+  if (rope_switch() > 0) w.rope_rows.resize(static_cast<size_t>(max_rows));
   if (c.num_experts == 0) return w;
   w.router = floats(c.num_experts);
   w.expert_out = floats(c.experts_per_token * c.hidden_size);
@@ -100,6 +103,22 @@ StepWorkspace DecoderModel::MakeWorkspace(int64_t max_rows) const {
 
 namespace {
 
+// Which row of the rotary tables turns each row of the step; empty where that is its position. `out` has room.
+std::span<const int32_t> RopeRows(int64_t long_row, const StepInput& input, std::vector<int32_t>& out) {
+  if (long_row == 0) return {};
+  for (int b = 0; b < input.num_sequences(); ++b) {
+    const auto begin = static_cast<size_t>(input.query_start[static_cast<size_t>(b)]);
+    const auto end = static_cast<size_t>(input.query_start[static_cast<size_t>(b) + 1]);
+    if (begin == end) continue;
+    const int64_t reached = input.positions[end - 1] + 1;
+    const int64_t length = input.lengths.empty() ? reached : input.lengths[static_cast<size_t>(b)];
+    BITRATE_CHECK(length >= reached);
+    const auto offset = static_cast<int32_t>(length > long_row ? long_row : 0);
+    for (size_t r = begin; r < end; ++r) out[r] = input.positions[r] + offset;
+  }
+  return std::span<const int32_t>(out).first(static_cast<size_t>(input.num_rows()));
+}
+
 // One forward pass over the layers. Every step is a whole operator over all rows.
 class ForwardPass {
  public:
@@ -109,7 +128,13 @@ class ForwardPass {
         c_(model.config),
         backend_(*model.backend),
         input_(input),
-        batch_{kv_base, &model.kv, input.query_start, input.positions, input.block_tables, input.max_blocks},
+        batch_{kv_base,
+               &model.kv,
+               input.query_start,
+               input.positions,
+               input.block_tables,
+               input.max_blocks,
+               RopeRows(model.rope.long_row(), input, workspace.rope_rows)},
         w_(workspace),
         context_{&parallel, &workspace.scratch} {}
 

@@ -49,6 +49,7 @@ struct StepWorkspace {
   std::vector<int32_t> adapter_rows;
   std::vector<AdapterRows> adapter_groups;
   std::vector<LowRankRows> low_rank;
+  std::vector<int32_t> rope_rows;  // [max_rows] of a model with a rope_switch
   ScratchArena scratch;
   uint64_t bytes() const;
 };
@@ -75,6 +76,8 @@ class DecoderModel {
   const ModelConfig& config() const;
   const Precision& precision() const;
   int64_t max_context() const;
+  // Sequences of more tokens than this have other rotary factors at all their positions (longrope); 0 = none have.
+  int64_t rope_switch() const;
   KvGeometry MakeKvGeometry() const;
   // The same without a model. kv_dtype unset: f32, bf16, fp16 by precision; fp16 for int8 and int4. i8 by request only.
   static KvGeometry KvGeometryFor(const ModelConfig& config, const Precision& precision, std::optional<DType> kv_dtype);
@@ -83,6 +86,8 @@ class DecoderModel {
 
   // One forward pass: writes KV of all rows, leaves the final normed hidden state of row r in workspace.normed[r].
   // input.num_rows() <= workspace.max_rows. `kv_base` as in KvBatch.
+  // With a rope_switch each sequence's factors follow from its input.lengths, so they must be the same, or on the same
+  // side of the switch, as when the KV that it reads was written.
   void Forward(Parallel& parallel, const StepInput& input, std::byte* kv_base, StepWorkspace& workspace) const;
 
   // logits [rows.size(), V] f32 of the given rows of the last Forward.

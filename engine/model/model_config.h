@@ -15,21 +15,23 @@
 namespace bitrate {
 
 struct RopeConfig {
-  enum class Kind : uint8_t { kDefault, kLinear, kLlama3, kYarn, kFactors };
+  enum class Kind : uint8_t { kDefault, kLinear, kLlama3, kYarn, kFactors, kLongRope };
   Kind kind = Kind::kDefault;
   double theta = 10000.0;
   double factor = 1.0;
   // llama3
   double low_freq_factor = 1.0, high_freq_factor = 4.0;
-  // llama3 and yarn
+  // llama3, yarn and longrope
   int64_t original_max_positions = 0;
+  // yarn and longrope
+  double attention_factor = 0;  // 0: computed from factor (and mscale fields)
   // yarn
   double beta_fast = 32.0, beta_slow = 1.0;
-  double attention_factor = 0;  // 0: computed from factor (and mscale fields)
   double mscale = 0, mscale_all_dim = 0;
   bool truncate = true;
-  // kFactors: per-frequency divisors (GGUF rope_freqs)
-  std::vector<float> factors;
+  // kFactors: per-frequency divisors (GGUF rope_freqs). kLongRope: those of a sequence of at most
+  // original_max_positions tokens, and those that a longer one has at all its positions.
+  std::vector<float> factors, long_factors;
 };
 
 // Where q and k are normed between projection and rope: not at all, each head by one weight [head_dim], or each

@@ -1,5 +1,5 @@
 // Phi-3, and Phi-4 saved as such: llama with q|k|v and gate|up as one tensor each, perhaps a rope over part of a head
-// (transformers' Phi3ForCausalLM). longrope is refused by name: its factors change with the length of the sequence.
+// (transformers' Phi3ForCausalLM).
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>

@@ -48,6 +48,13 @@ double YarnAttentionFactor(const RopeConfig& rope) {
   return YarnMscale(rope.factor, 1.0);
 }
 
+// The same for both sets of factors.
+double LongRopeAttentionFactor(const RopeConfig& rope) {
+  if (rope.attention_factor != 0) return rope.attention_factor;
+  if (rope.factor <= 1) return 1.0;
+  return std::sqrt(1 + std::log(rope.factor) / std::log(static_cast<double>(rope.original_max_positions)));
+}
+
 // The dimension whose frequency turns `rotations` times over the original context.
 double YarnCorrectionDim(const RopeConfig& rope, double rotations, int64_t head_dim) {
   return static_cast<double>(head_dim) *
@@ -78,7 +85,7 @@ void ApplyYarn(const RopeConfig& rope, int64_t head_dim, const std::vector<float
 
 }  // namespace
 
-RopeFrequencies ComputeRopeFrequencies(const RopeConfig& rope, int64_t head_dim) {
+RopeFrequencies ComputeRopeFrequencies(const RopeConfig& rope, int64_t head_dim, bool long_sequence) {
   const std::vector<float> pos_freq = PositionFrequencies(rope.theta, head_dim);
   RopeFrequencies out;
   out.inv_freq.resize(pos_freq.size());
@@ -99,18 +106,34 @@ RopeFrequencies ComputeRopeFrequencies(const RopeConfig& rope, int64_t head_dim)
     case RopeConfig::Kind::kFactors:
       for (size_t i = 0; i < out.inv_freq.size(); ++i) out.inv_freq[i] /= rope.factors[i];
       break;
+    case RopeConfig::Kind::kLongRope: {
+      const std::vector<float>& factors = long_sequence ? rope.long_factors : rope.factors;
+      for (size_t i = 0; i < out.inv_freq.size(); ++i) out.inv_freq[i] = 1.0f / (factors[i] * pos_freq[i]);
+      out.attention_factor = static_cast<float>(LongRopeAttentionFactor(rope));
+      break;
+    }
   }
   return out;
 }
 
+int64_t RopeTables::NumRows(const RopeConfig& rope, int64_t num_positions) {
+  const bool two_sets = rope.kind == RopeConfig::Kind::kLongRope && num_positions > rope.original_max_positions;
+  return num_positions + (two_sets ? rope.original_max_positions : 0);
+}
+
 RopeTables::RopeTables(const RopeConfig& rope, int64_t head_dim, int64_t num_positions)
-    : cos_(static_cast<size_t>(num_positions * (head_dim / 2))),
-      sin_(static_cast<size_t>(num_positions * (head_dim / 2))),
-      rotary_dim_(static_cast<int>(head_dim)) {
-  const RopeFrequencies frequencies = ComputeRopeFrequencies(rope, head_dim);
-  const auto half = static_cast<size_t>(head_dim / 2);
+    : cos_(static_cast<size_t>(NumRows(rope, num_positions) * (head_dim / 2))),
+      sin_(static_cast<size_t>(NumRows(rope, num_positions) * (head_dim / 2))),
+      rotary_dim_(static_cast<int>(head_dim)),
+      long_row_(NumRows(rope, num_positions) - num_positions) {
+  Fill(ComputeRopeFrequencies(rope, head_dim), 0, long_row_ > 0 ? long_row_ : num_positions);
+  if (long_row_ > 0) Fill(ComputeRopeFrequencies(rope, head_dim, true), long_row_, num_positions);
+}
+
+void RopeTables::Fill(const RopeFrequencies& frequencies, int64_t first_row, int64_t num_positions) {
+  const size_t half = frequencies.inv_freq.size();
   for (int64_t p = 0; p < num_positions; ++p) {
-    const size_t row = static_cast<size_t>(p) * half;
+    const size_t row = static_cast<size_t>(first_row + p) * half;
     for (size_t i = 0; i < half; ++i) {
       const float angle = static_cast<float>(p) * frequencies.inv_freq[i];
       cos_[row + i] = static_cast<float>(std::cos(static_cast<double>(angle))) * frequencies.attention_factor;

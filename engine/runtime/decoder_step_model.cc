@@ -47,6 +47,7 @@ StepModelInfo DecoderStepModel::info() const {
   info.max_context = std::min(model_->max_context(), cache_.num_blocks() * info.block_tokens);
   info.kv_bytes = cache_.bytes();
   info.eos_ids = config.eos_ids;
+  info.rope_switch = model_->rope_switch();
   // Multiply-adds a layer: attention does 2 x H x D for each attended token; the linears q, k, v, o, gate, up and down
   // do this much for each token.
   const double heads = static_cast<double>(config.num_heads * config.head_dim);

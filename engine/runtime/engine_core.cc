@@ -83,7 +83,7 @@ void EngineCore::Add(std::vector<SequenceSpec> specs, TimePoint now) {
     const int64_t room = info_.max_context - prompt;
     const int64_t max_output = std::min<int64_t>(spec.stop.max_tokens.value_or(room), room);
     init.max_total_tokens = prompt + max_output;
-    init.cache_seed = MakePrefixSeed(variant_, spec.adapter != nullptr ? spec.adapter->id() : "", spec.cache_salt);
+    init.cache_seed = CacheSeed(spec, prompt);
     init.register_cache = spec.use_prefix_cache;
     init.read_cache = spec.use_prefix_cache && spec.logprobs.prompt_top_n < 0;
     StopChecker stops(spec.stop, info_.eos_ids, max_output, tokenizer_);
@@ -100,6 +100,12 @@ void EngineCore::Add(std::vector<SequenceSpec> specs, TimePoint now) {
     if (!broken_) scheduler_.Add(sequence.get());
     live_.push_back(std::move(sequence));
   }
+}
+
+std::string EngineCore::CacheSeed(const SequenceSpec& spec, int64_t num_tokens) const {
+  const bool is_long = info_.rope_switch > 0 && num_tokens > info_.rope_switch;
+  return MakePrefixSeed(variant_, spec.adapter != nullptr ? spec.adapter->id() : "", spec.cache_salt,
+                        is_long ? "long" : "");
 }
 
 void EngineCore::Sweep(TimePoint now) {
@@ -260,6 +266,10 @@ void EngineCore::EmitToken(LiveSequence& sequence, EntryResult& result, TimePoin
   StopChecker::Verdict verdict = sequence.stops.OnToken(token, sequence.num_output());
   if (verdict.finish == FinishReason::kNone) {
     Emit(sequence, std::move(event));
+    // All its tokens are computed anew once it outgrows its rotary factors; the recomputed ones are booked as waste.
+    if (info_.rope_switch > 0 && sequence.num_tokens() == info_.rope_switch + 1) {
+      scheduler_.Restart(&sequence, CacheSeed(sequence.spec, sequence.num_tokens()), ToNanoseconds(now));
+    }
     return;
   }
   event.matched_stop = std::move(verdict.matched_stop);

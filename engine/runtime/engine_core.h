@@ -85,6 +85,7 @@ class EngineCore {
   void CommitEntry(const PlanEntry& entry, EntryResult& result, TimePoint now);
   void TakeScores(LiveSequence& sequence, EntryResult& result);
   void EmitToken(LiveSequence& sequence, EntryResult& result, TimePoint now);
+  std::string CacheSeed(const SequenceSpec& spec, int64_t num_tokens) const;
   void AttachPromptLogprobs(LiveSequence& sequence, TokenEvent* event);
   TokenEvent NewEvent(LiveSequence& sequence, TimePoint now);
   void Emit(LiveSequence& sequence, TokenEvent event);

@@ -30,12 +30,14 @@ void ModelRunner::BuildInput(const StepPlan& plan) {
   input_.token_ids.clear();
   input_.positions.clear();
   input_.query_start.assign(1, 0);
+  input_.lengths.clear();
   size_t max_blocks = 1;
   for (const PlanEntry& entry : plan.entries) {
     const auto tokens = entry.sequence->tokens().subspan(entry.first, entry.num_tokens);
     input_.token_ids.insert(input_.token_ids.end(), tokens.begin(), tokens.end());
     for (int i = 0; i < entry.num_tokens; ++i) input_.positions.push_back(static_cast<int32_t>(entry.first + i));
     input_.query_start.push_back(input_.num_rows());
+    input_.lengths.push_back(static_cast<int32_t>(entry.sequence->num_tokens()));
     max_blocks = std::max(max_blocks, entry.sequence->table.size());
   }
   input_.adapters.clear();
@@ -150,6 +152,7 @@ Status ModelRunner::WarmUp(Parallel& parallel, int num_rows, int num_layers) {
   for (int i = 0; i < num_rows; ++i) input_.positions[i] = i;
   for (int b = 0; b < num_blocks; ++b) input_.block_tables[b] = b;
   input_.query_start = {0, num_rows};
+  input_.lengths = {num_rows};
   input_.adapters.clear();
   input_.max_blocks = num_blocks;
   input_.num_layers = num_layers;

@@ -243,9 +243,13 @@ bool Scheduler::PreemptForAdmission(const Rank& rank, int64_t missing_blocks, bo
   return true;
 }
 
+void Scheduler::StopRunning(Sequence* sequence) {
+  running_.erase(std::find(running_.begin(), running_.end(), sequence));
+  pool_->Release(&sequence->table);
+}
+
 void Scheduler::Preempt(Sequence* victim, StepPlan* plan) {
-  running_.erase(std::find(running_.begin(), running_.end(), victim));
-  pool_->Release(&victim->table);
+  StopRunning(victim);
   victim->Preempt(now_ns_);
   Enqueue(victim);
   plan->preempted.push_back(victim);
@@ -327,10 +331,15 @@ void Scheduler::Forget(Sequence* sequence) {
   sequence->cursor.valid = false;
 }
 
+void Scheduler::Restart(Sequence* sequence, std::string cache_seed, int64_t now_ns) {
+  StopRunning(sequence);
+  sequence->Restart(now_ns, std::move(cache_seed));
+  Enqueue(sequence);
+}
+
 void Scheduler::Remove(Sequence* sequence) {
   if (sequence->running()) {
-    running_.erase(std::find(running_.begin(), running_.end(), sequence));
-    pool_->Release(&sequence->table);
+    StopRunning(sequence);
   } else {
     auto& queue = waiting_[QueueOf(*sequence)];
     const auto it = std::find(queue.begin(), queue.end(), sequence);

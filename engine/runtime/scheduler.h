@@ -87,6 +87,10 @@ class Scheduler {
   // What `sequence` computed, and what that was built on, is not to be reused (a NaN came of it).
   void Forget(Sequence* sequence);
 
+  // What the running `sequence` computed is of no use any more: its blocks are freed, and it waits in its place by rank
+  // to be computed again from its first token, under `cache_seed`. Not between Schedule and the Commit of its entry.
+  void Restart(Sequence* sequence, std::string cache_seed, int64_t now_ns);
+
   // Takes `sequence` out, whatever its state, and frees its blocks.
   void Remove(Sequence* sequence);
 
@@ -129,6 +133,7 @@ class Scheduler {
   void PlanPrefills(StepPlan* plan);
   void AddEntry(Sequence* s, int num_tokens, StepPlan* plan);
   void Preempt(Sequence* victim, StepPlan* plan);
+  void StopRunning(Sequence* sequence);
 
   const SchedulerOptions options_;
   BlockPool* const pool_;

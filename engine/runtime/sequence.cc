@@ -11,8 +11,10 @@ Sequence::Sequence(SequenceInit init)
     : init_([&] {
         SequenceInit rest = init;
         rest.prompt.clear();
+        rest.cache_seed.clear();
         return rest;
       }()),
+      cache_seed_(std::move(init.cache_seed)),
       tokens_(std::move(init.prompt)),
       num_prompt_(static_cast<int64_t>(tokens_.size())),
       wait_start_ns_(init.arrival_ns) {
@@ -30,14 +32,23 @@ void Sequence::Admit(int64_t now_ns, int64_t num_cached) {
   high_water_ = std::max(high_water_, num_cached);
 }
 
-void Sequence::Preempt(int64_t now_ns) {
+void Sequence::GiveUpComputed(int64_t now_ns) {
   BITRATE_CHECK(state_ == SequenceState::kRunning && table.empty());
   state_ = SequenceState::kPreempted;
   wait_start_ns_ = now_ns;
   num_computed_ = 0;
   num_registered = 0;
   num_hits = 0;
+}
+
+void Sequence::Preempt(int64_t now_ns) {
+  GiveUpComputed(now_ns);
   ++num_preemptions_;
+}
+
+void Sequence::Restart(int64_t now_ns, std::string cache_seed) {
+  GiveUpComputed(now_ns);
+  cache_seed_ = std::move(cache_seed);
 }
 
 void Sequence::Finish() {

@@ -3,10 +3,12 @@
 //   WAITING --Admit--> RUNNING --Finish--> FINISHED
 //      |                |   ^                 ^
 //      |         Preempt|   |Admit            |
+//      |         Restart|   |                 |
 //      |                v   |                 |
 //      +--Finish        PREEMPTED --Finish----+
 //
-// A preempted sequence keeps its tokens, gives up its blocks and computes them again as prefill when it is admitted.
+// A preempted sequence keeps its tokens, gives up its blocks and computes them again as prefill when it is admitted. A
+// restarted one does the same, because what it has computed is of no use any more; that is not counted as a preemption.
 // Thread rule: engine thread. A transition that is not drawn is a programmer error. Times are nanoseconds as values.
 #ifndef BITRATE_ENGINE_RUNTIME_SEQUENCE_H_
 #define BITRATE_ENGINE_RUNTIME_SEQUENCE_H_
@@ -50,7 +52,7 @@ class Sequence {
   int64_t max_total_tokens() const { return init_.max_total_tokens; }
   bool read_cache() const { return init_.read_cache; }
   bool register_cache() const { return init_.register_cache; }
-  const std::string& cache_seed() const { return init_.cache_seed; }
+  const std::string& cache_seed() const { return cache_seed_; }
   SequenceState state() const { return state_; }
   bool running() const { return state_ == SequenceState::kRunning; }
 
@@ -75,6 +77,8 @@ class Sequence {
   // `num_cached` leading tokens are in the blocks of `table` already.
   void Admit(int64_t now_ns, int64_t num_cached);
   void Preempt(int64_t now_ns);  // the table must be empty by then
+  // The same, and what it computes from here on is found and left in the prefix cache under `cache_seed`.
+  void Restart(int64_t now_ns, std::string cache_seed);
   void Finish();
   void Advance(int64_t num_tokens);
   void Append(int32_t token);
@@ -87,7 +91,10 @@ class Sequence {
   uint64_t last_planned_step = 0;
 
  private:
+  void GiveUpComputed(int64_t now_ns);
+
   const SequenceInit init_;
+  std::string cache_seed_;
   SequenceState state_ = SequenceState::kWaiting;
   std::vector<int32_t> tokens_;
   const int64_t num_prompt_;

@@ -22,6 +22,9 @@ struct StepModelInfo {
   std::span<const int32_t> eos_ids;
   // Cost of attending to one cached token, as a fraction of the cost of a token's linear layers.
   double attention_weight = 0;
+  // A sequence of more tokens than this is computed with other rotary factors throughout (longrope): none of the KV
+  // from before is of use to it. 0 = there is no such point. StepInput::lengths tells the model.
+  int64_t rope_switch = 0;
 };
 
 class StepModel {

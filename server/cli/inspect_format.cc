@@ -20,6 +20,8 @@ const char* RopeName(RopeConfig::Kind kind) {
       return "yarn";
     case RopeConfig::Kind::kFactors:
       return "factors";
+    case RopeConfig::Kind::kLongRope:
+      return "longrope";
   }
   return "?";
 }

@@ -78,6 +78,7 @@ Status OfflineModel::Run(std::span<const int32_t> ids, int64_t first, LogitsFn f
   input_.block_tables.clear();
   for (int64_t i = 0; i < blocks; ++i) input_.block_tables.push_back(static_cast<int32_t>(i));
   input_.max_blocks = static_cast<int>(blocks);
+  input_.lengths = {static_cast<int32_t>(length)};
   for (int64_t begin = 0; begin < length; begin += kChunkRows) {
     const int64_t rows = std::min(kChunkRows, length - begin);
     RETURN_IF_ERROR(RunChunk(ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(rows)), begin, first, fn));

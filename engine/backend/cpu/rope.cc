@@ -64,9 +64,10 @@ void CpuRopeAndStoreKv(const VecOps& ops, ExecContext& context, const AttentionS
       while (starts[sequence + 1] <= r) ++sequence;
       float* row = qkv + r * row_width;
       const int position = batch.positions[r];
-      BITRATE_CHECK((int64_t{position} + 1) * half <= static_cast<int64_t>(rope.cos.size()));
-      const float* cos = rope.cos.data() + int64_t{position} * half;
-      const float* sin = rope.sin.data() + int64_t{position} * half;
+      const int64_t turn = batch.rope_rows.empty() ? position : batch.rope_rows[r];
+      BITRATE_CHECK((turn + 1) * half <= static_cast<int64_t>(rope.cos.size()));
+      const float* cos = rope.cos.data() + turn * half;
+      const float* sin = rope.sin.data() + turn * half;
       for (int h = 0; h < rotated_heads; ++h) ops.rope(row + int64_t{h} * head_dim, cos, sin, half);
       const int64_t block = batch.block_tables[sequence * batch.max_blocks + position / geometry.block_tokens];
       std::byte* base = batch.kv_base + block * static_cast<int64_t>(geometry.BlockBytes());

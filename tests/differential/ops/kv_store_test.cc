@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/cpu/rope.h"
 #include "engine/base/compute_pool.h"
 #include "engine/base/half.h"
 #include "tests/differential/ops/ops_fixture.h"
@@ -75,6 +76,33 @@ INSTANTIATE_TEST_SUITE_P(Types, KvStoreTest, testing::Values(DType::kF32, DType:
                          [](const auto& info) { return std::string(DTypeName(info.param)); });
 
 // Large enough that rows are shared; the reference is the row operator itself, row by row.
+// A row of the table other than the position turns q and k; the position alone says where they are stored.
+TEST(RopeRows, TurnByTheRowThatIsNamed) {
+  const AttentionSetup setup = MakeSetup(DType::kF32, 4, 2, 16, 16);
+  const Rope rope = MakeRope(12, 16);
+  constexpr int kRows = 5, kWidth = (4 + 2 * 2) * 16;
+  std::mt19937 rng(4);
+  const std::vector<float> before = Normal(&rng, kRows * kWidth);
+  const std::vector<int32_t> starts{0, kRows}, positions{0, 1, 2, 3, 4}, rows{7, 8, 2, 3, 11}, table{0};
+  for (const NamedOps& named : AllOps()) {
+    PagedCache cache(setup.geometry, 1, 9);
+    std::vector<float> qkv = before;
+    InlineParallel parallel;
+    ScratchArena scratch;
+    ExecContext context{&parallel, &scratch};
+    const KvBatch batch{cache.base(), &cache.geometry(), starts, positions, table, 1, rows};
+    CpuRopeAndStoreKv(*named.ops, context, setup.spec, rope.table(), 0, batch, qkv.data());
+    for (int r = 0; r < kRows; ++r) {
+      for (int d = 0; d < 8; ++d) {
+        const float *x = before.data() + r * kWidth + 4 * 16, *y = qkv.data() + r * kWidth + 4 * 16;  // the first key
+        const double angle = rows[static_cast<size_t>(r)] * std::pow(10000.0, -2.0 * d / 16);
+        ASSERT_NEAR(y[d], x[d] * std::cos(angle) - x[d + 8] * std::sin(angle), 2e-6) << named.name << " row " << r;
+        ASSERT_EQ(cache.At(0, 0, 0, r, d, false), y[d]) << named.name << " row " << r;
+      }
+    }
+  }
+}
+
 TEST(CpuBackendRows, SharingRowsChangesNothing) {
   const CpuBackend backend(DetectIsa(), false);
   EXPECT_EQ(backend.name(), "cpu");

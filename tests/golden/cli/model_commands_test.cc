@@ -78,6 +78,30 @@ TEST_F(ModelCommands, LogitsWithAnAdapterArePefts) {
   EXPECT_THAT(run().error, HasSubstr("use_dora"));
 }
 
+// A prompt that is longer than the original context has the long factors at all positions, a shorter one the short
+// ones.
+TEST_F(ModelCommands, LogitsOfLongropeFollowTheLengthOfThePrompt) {
+  const std::string folder = GoldenPath("arch/phi3_longrope");
+  const json c = json::parse(ReadFile(folder + "/case.json"));
+  auto first12 = c["prompt_ids"].get<std::vector<int32_t>>();
+  first12.resize(12);
+  const std::string input = json{{"ids", c["prompt_ids"]}}.dump() + "\n" + json{{"ids", first12}}.dump() + "\n";
+  const CommandResult result = Logits(folder + "/model", "fp32", input);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const auto golden = SafetensorsFile::Open(folder + "/logits.safetensors");
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  const std::pair<const char*, const char*> files[] = {{"/000000.safetensors", "logits"},
+                                                       {"/000001.safetensors", "logits_first12"}};
+  for (const auto& [name, key] : files) {
+    const auto wanted = *(*golden)->Floats(key);
+    const auto file = SafetensorsFile::Open(folder_ + name);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto logits = *(*file)->Floats("logits");
+    ASSERT_EQ(logits.size(), wanted.size());
+    for (size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(logits[i], wanted[i], 2e-4) << key << " " << i;
+  }
+}
+
 TEST_F(ModelCommands, LogitsErrors) {
   const std::string model = GoldenPath("arch/llama_tied/model");
   const CommandResult id = Logits(model, "fp32", "{\"ids\": [1]}\n{\"ids\": [512]}\n");

@@ -25,6 +25,7 @@ const char* const kCases[] = {"arch/llama_tied",
                               "arch/gemma2",
                               "arch/gemma3_text",
                               "arch/phi3",
+                              "arch/phi3_longrope",
                               "arch/mixtral",
                               "arch/qwen3_moe",
                               "quant/gguf_f16",
@@ -49,6 +50,7 @@ const char* const kCases[] = {"arch/llama_tied",
                               "gguf_arch/qwen3_moe",
                               "gguf_arch/gemma2",
                               "gguf_arch/phi3",
+                              "gguf_arch/phi3_longrope",
                               "gguf_arch/olmo2",
                               "gguf_arch/granite",
                               "quant/gptq_b2_g32",
@@ -117,6 +119,25 @@ TEST_P(ArchLogits, Float32MatchesTheReference) {
   }
 }
 
+// A prompt within the original context has the short factors at all its positions; the case itself is longer and has
+// the long ones from its first position on.
+TEST(LongRope, AShortPromptHasTheShortFactors) {
+  const GoldenCase c = LoadCase("arch/phi3_longrope");
+  ASSERT_NE(c.checkpoint, nullptr);
+  for (const Isa isa : RunnableIsas()) {
+    SCOPED_TRACE(IsaName(isa));
+    Machine machine(isa, 1);
+    const ModelPtr model = LoadModel(machine, *c.checkpoint, "fp32");
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(model->rope_switch(), 16);
+    const std::span<const int32_t> first12(c.prompt_ids.data(), 12);
+    for (const int64_t chunk : {12, 5}) {
+      const double diff = MaxAbsDiff(PromptLogits(machine, model, first12, chunk), c.logits_first12);
+      EXPECT_LE(diff, 1e-4 * c.logit_std) << "chunk " << chunk;
+    }
+  }
+}
+
 class SameBitsTest : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          testing::Values("fp32", "bf16", "fp16", "int8", "int8-token", "int8-w8a16", "int4",
@@ -128,8 +149,8 @@ INSTANTIATE_TEST_SUITE_P(Precisions, SameBitsTest,
                          });
 
 TEST_P(SameBitsTest, ChunksAndWorkersChangeNothing) {
-  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "arch/qwen3_moe", "quant/gguf_q4_1",
-                           "quant/gptq_b4_desc_act", "quant/bnb_nf4_double", "quant/ct_w8a8"}) {
+  for (const char* name : {"arch/llama_tied", "arch/gemma3_text", "arch/phi3_longrope", "arch/qwen3_moe",
+                           "quant/gguf_q4_1", "quant/gptq_b4_desc_act", "quant/bnb_nf4_double", "quant/ct_w8a8"}) {
     const GoldenCase c = LoadCase(name);
     ASSERT_NE(c.checkpoint, nullptr);
     const auto length = static_cast<int64_t>(c.prompt_ids.size());

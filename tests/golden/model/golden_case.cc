@@ -33,6 +33,8 @@ GoldenCase LoadCase(const std::string& name) {
   StatusOr<std::vector<float>> logits = (*file)->Floats("logits");
   EXPECT_TRUE(logits.ok()) << logits.status();
   if (logits.ok()) out.logits = *std::move(logits);
+  StatusOr<std::vector<float>> first = (*file)->Floats("logits_first12");
+  if (first.ok()) out.logits_first12 = *std::move(first);
   return out;
 }
 

@@ -14,7 +14,8 @@ struct GoldenCase {
   std::shared_ptr<const Checkpoint> checkpoint;
   std::vector<int32_t> prompt_ids;
   std::vector<int32_t> greedy_ids;
-  std::vector<float> logits;  // [T, V]
+  std::vector<float> logits;          // [T, V]
+  std::vector<float> logits_first12;  // [12, V] of the first twelve tokens alone, where the case has them
   double logit_std = 0;
 };
 

@@ -72,6 +72,7 @@ void Sequence::EachLogits(int64_t first_position, int64_t rows, LogitsFn fn) {
 }
 
 void Sequence::Append(std::span<const int32_t> ids, LogitsFn fn) {
+  input_.lengths = {static_cast<int32_t>(length_ + static_cast<int64_t>(ids.size()))};
   for (size_t begin = 0; begin < ids.size();) {
     const size_t rows = std::min(ids.size() - begin, static_cast<size_t>(workspace_.max_rows));
     const int64_t first = length_;
@@ -82,6 +83,7 @@ void Sequence::Append(std::span<const int32_t> ids, LogitsFn fn) {
 }
 
 void Sequence::Append(std::span<const int32_t> ids) {
+  input_.lengths = {static_cast<int32_t>(length_ + static_cast<int64_t>(ids.size()))};
   for (size_t begin = 0; begin < ids.size();) {
     const size_t rows = std::min(ids.size() - begin, static_cast<size_t>(workspace_.max_rows));
     Step(ids.subspan(begin, rows));

@@ -47,7 +47,8 @@ class Sequence {
   // `adapter` outlives the sequence; null = none.
   Sequence(Machine& machine, ModelPtr model, int64_t max_tokens, int64_t max_rows, const Adapter* adapter = nullptr);
 
-  // Appends `ids`, at most max_rows a step, and calls fn for each of their positions.
+  // Appends `ids`, at most max_rows a step, and calls fn for each of their positions. Where the model's rotary factors
+  // depend on the length, all of `ids` must lie on the side of the switch that those before them are on.
   void Append(std::span<const int32_t> ids, LogitsFn fn);
   // Appends without logits.
   void Append(std::span<const int32_t> ids);

@@ -55,7 +55,7 @@ std::unique_ptr<Backend> CpuBackend() {
 class TinyModels : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
 INSTANTIATE_TEST_SUITE_P(All, TinyModels,
                          testing::Combine(testing::Values("llama_tied", "llama_attn_bias", "llama_llama3rope_sharded",
-                                                          "llama_rope_linear", "llama_rope_yarn"),
+                                                          "llama_rope_linear", "llama_rope_yarn", "phi3_longrope"),
                                           testing::ValuesIn(kTinyPrecisions)),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
@@ -159,6 +159,46 @@ TEST_P(Adapters, CompanyChangesNothing) {
   const std::vector<Answer> base = RunRequests(model, requests, Alone(1), &stats);
   for (size_t i = 0; i < base.size(); ++i) {
     EXPECT_EQ(Difference(alone[i], base[i]) == "", i * 3 % adapters.size() == 0) << "request " << i;
+  }
+}
+
+// phi3 longrope: from one token over the original context (16) on a sequence has other rotary factors at all its
+// positions, so none of its KV from before may be used. What that must give is known without any cache.
+TEST(LongRope, CrossingTheOriginalContextGivesWhatRecomputationGives) {
+  const auto checkpoint = Checkpoint::Open(std::string(BITRATE_GOLDEN_DIR) + "/arch/phi3_longrope/model");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const std::unique_ptr<Backend> backend = CpuBackend();
+  ASSERT_NE(backend, nullptr);
+  std::vector<int32_t> text;
+  for (int i = 0; i < 200; ++i) text.push_back(3 + (i * i * 7 + i * 13) % 500);
+  std::vector<SequenceSpec> requests = MakeRequests(text, 24, 20, 24, 3);
+  for (SequenceSpec& spec : requests) spec.sampling = {.temperature = 0};
+  for (const char* precision : {"fp32", "int8", "int4_kv8"}) {
+    SCOPED_TRACE(precision);
+    const ModelPtr model = LoadModel(**checkpoint, *backend, precision, 64);
+    ASSERT_NE(model, nullptr);
+    ASSERT_EQ(model->rope_switch(), 16);
+    std::vector<std::vector<int32_t>> wanted;
+    for (const SequenceSpec& spec : requests) wanted.push_back(GreedyByRecomputation(model, spec.prompt, 24));
+    for (const bool cache : {false, true}) {
+      for (const int batch : {1, 16}) {
+        Regime regime = Alone(2);
+        regime.name = fmt::format("{} at once, cache {}", batch, cache);
+        regime.max_sequences = batch;
+        regime.max_step_tokens = 24;
+        regime.num_contexts = 4;
+        regime.prefix_cache = cache;
+        regime.seed = batch == 1 ? 0 : 5;
+        SCOPED_TRACE(regime.name);
+        RegimeStats stats;
+        const std::vector<Answer> answers = RunRequests(model, requests, regime, &stats);
+        ASSERT_EQ(answers.size(), wanted.size());
+        for (size_t i = 0; i < answers.size(); ++i) {
+          ASSERT_EQ(answers[i].tokens, wanted[i]) << "prompt of " << requests[i].prompt.size();
+        }
+        EXPECT_GT(stats.recomputed_tokens, 100);
+      }
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <utility>
 
@@ -123,6 +124,33 @@ std::vector<SequenceSpec> MakeRequests(const std::vector<int32_t>& text, int cou
     requests.push_back(std::move(spec));
   }
   return requests;
+}
+
+std::vector<int32_t> GreedyByRecomputation(const ModelPtr& model, const std::vector<int32_t>& prompt, int count) {
+  const KvGeometry geometry = model->MakeKvGeometry();
+  const auto longest = static_cast<int64_t>(prompt.size()) + count;
+  StepWorkspace workspace = model->MakeWorkspace(longest);
+  InlineParallel parallel;
+  StepInput input;
+  std::vector<int32_t> tokens = prompt;
+  std::vector<float> logits(static_cast<size_t>(model->config().vocab_size));
+  for (int i = 0; i < count; ++i) {
+    const auto length = static_cast<int32_t>(tokens.size());
+    input.max_blocks = static_cast<int>(BlocksFor(length, geometry.block_tokens));
+    std::vector<std::byte> kv(geometry.BlockBytes() * static_cast<size_t>(input.max_blocks));
+    input.token_ids = tokens;
+    input.query_start = {0, length};
+    input.lengths = {length};
+    input.positions.resize(tokens.size());
+    input.block_tables.resize(static_cast<size_t>(input.max_blocks));
+    std::iota(input.positions.begin(), input.positions.end(), 0);
+    std::iota(input.block_tables.begin(), input.block_tables.end(), 0);
+    model->Forward(parallel, input, kv.data(), workspace);
+    const int32_t last = length - 1;
+    model->Logits(parallel, {&last, 1}, workspace, logits.data());
+    tokens.push_back(static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  }
+  return {tokens.begin() + static_cast<std::ptrdiff_t>(prompt.size()), tokens.end()};
 }
 
 std::vector<Answer> RunRequests(const ModelPtr& model, const std::vector<SequenceSpec>& requests, const Regime& regime,

@@ -53,6 +53,9 @@ ModelPtr LoadModel(const Checkpoint& checkpoint, const Backend& backend, const s
 std::vector<SequenceSpec> MakeRequests(const std::vector<int32_t>& text, int count, int max_prompt, int max_tokens,
                                        uint64_t seed);
 
+// `count` greedy tokens after `prompt`, each from a forward pass over everything before it, with no cache in between.
+std::vector<int32_t> GreedyByRecomputation(const ModelPtr& model, const std::vector<int32_t>& prompt, int count);
+
 std::vector<Answer> RunRequests(const ModelPtr& model, const std::vector<SequenceSpec>& requests, const Regime& regime,
                                 RegimeStats* stats);
 

@@ -92,6 +92,8 @@ TEST_P(PrefixIndexTest, NoHitAcrossSeeds) {
 }
 
 TEST(PrefixSeed, PartsCannotRunIntoEachOther) {
+  EXPECT_NE(MakePrefixSeed("a", "b", "c", "long"), MakePrefixSeed("a", "b", "c"));
+  EXPECT_NE(MakePrefixSeed("a", "b", "c", "long"), MakePrefixSeed("a", "b", "clong"));
   EXPECT_NE(MakePrefixSeed("ab", "c", ""), MakePrefixSeed("a", "bc", ""));
   EXPECT_NE(MakePrefixSeed("a", "", "1:b"), MakePrefixSeed("a", "1:b", ""));
 }

@@ -118,9 +118,13 @@ TEST(Architectures, RefusesByName) {
     const char *type, *class_name, *patch, *named;
   };
   const Case cases[] = {
-      {"phi3", "Phi3ForCausalLM", R"({"rope_scaling": {"type": "longrope", "long_factor": [1], "short_factor": [1]}})",
-       "factor"},
-      {"phi3", "Phi3ForCausalLM", R"({"rope_parameters": {"rope_type": "longrope"}})", "longrope"},
+      {"phi3", "Phi3ForCausalLM", R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope",
+        "long_mscale": 1.2, "long_factor": [1,1,1,1,1,1,1,1], "short_factor": [1,1,1,1,1,1,1,1]}})",
+       "long_mscale"},
+      {"gemma3_text", "Gemma3ForCausalLM", R"({"rope_parameters": {"full_attention": {"rope_type": "longrope",
+        "original_max_position_embeddings": 32, "long_factor": [1,1,1,1,1,1,1,1],
+        "short_factor": [1,1,1,1,1,1,1,1]}, "sliding_attention": {}}})",
+       "longrope"},
       {"mistral", "MistralForCausalLM", R"({"attn_logit_softcapping": 5.0})", "attn_logit_softcapping"},
       {"olmo2", "Olmo2ForCausalLM", R"({"clip_qkv": 8.0})", "clip_qkv"},
       {"gemma2", "Gemma2ForCausalLM", R"({"query_pre_attn_scalar": 24, "embedding_multiplier": 2})",

@@ -110,6 +110,28 @@ TEST(ModelConfig, GgufRopeFactors) {
   EXPECT_THAT(c->rope.factors, ElementsAre(1, 1, 1, 1, 2, 4, 8, 8));
 }
 
+TEST(ModelConfig, LongRopeOfBothStyles) {
+  const std::string patches[] = {
+      R"({"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 32,
+          "long_factor": [1,1,1,1,2,2,2,2], "short_factor": [1,1,1,1,1,1,1,1.5]}})",
+      R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope", "long_factor": [1,1,1,1,2,2,2,2], "short_factor": [1,1,1,1,1,1,1,1.5]}})",
+      R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "su", "long_factor": [1,1,1,1,2,2,2,2], "short_factor": [1,1,1,1,1,1,1,1.5]}})"};
+  for (const std::string& patch : patches) {
+    const auto c = ParseModelConfig(With(patch.c_str()));
+    ASSERT_TRUE(c.ok()) << c.status();
+    EXPECT_EQ(c->rope.kind, RopeConfig::Kind::kLongRope);
+    EXPECT_EQ(c->rope.original_max_positions, 32);
+    EXPECT_EQ(c->rope.factor, 8.0) << "256 / 32";
+    EXPECT_THAT(c->rope.factors, ElementsAre(1, 1, 1, 1, 1, 1, 1, 1.5f));
+    EXPECT_THAT(c->rope.long_factors, ElementsAre(1, 1, 1, 1, 2, 2, 2, 2));
+  }
+  const auto given = ParseModelConfig(With(R"({"original_max_position_embeddings": 32, "rope_scaling": {
+      "type": "longrope", "factor": 4, "attention_factor": 1.25, "long_factor": [1,1,1,1,2,2,2,2], "short_factor": [1,1,1,1,1,1,1,1.5]}})"));
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(given->rope.factor, 4.0);
+  EXPECT_EQ(given->rope.attention_factor, 1.25);
+}
+
 // Each must be refused with a message that names the key.
 TEST(ModelConfig, RefusesByName) {
   const std::vector<std::pair<const char*, const char*>> cases = {
@@ -126,7 +148,6 @@ TEST(ModelConfig, RefusesByName) {
       {"num_local_experts", R"({"num_local_experts": 8})"},
       {"logits_scaling", R"({"logits_scaling": 4.0})"},
       {"rope_type", R"({"rope_scaling": {"rope_type": "dynamic", "factor": 2}})"},
-      {"rope_type", R"({"rope_parameters": {"rope_type": "longrope"}})"},
       {"long_factor", R"({"rope_scaling": {"type": "default", "long_factor": [1, 2]}})"},
       {"full_attention", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"},
       {"partial_rotary_factor", R"({"rope_parameters": {"partial_rotary_factor": 0.25}})"},
@@ -148,6 +169,14 @@ TEST(ModelConfig, NeutralSwitchesPass) {
 
 TEST(ModelConfig, MalformedIsInvalidArgumentByName) {
   const std::vector<std::pair<const char*, const char*>> cases = {
+      {"original_max_position_embeddings", R"({"rope_parameters": {"rope_type": "longrope"}})"},
+      {"original_max_position_embeddings", R"({"original_max_position_embeddings": 1, "rope_scaling": {
+        "type": "longrope"}})"},
+      {"short_factor", R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope"}})"},
+      {"short_factor", R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope",
+        "short_factor": [1, 1], "long_factor": [1, 1]}})"},
+      {"long_factor", R"({"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope",
+        "short_factor": [1,1,1,1,1,1,1,1], "long_factor": [1,1,1,1,1,1,1,0]}})"},
       {"vocab_size", R"({"vocab_size": 0})"},
       {"vocab_size", R"({"vocab_size": null})"},
       {"vocab_size", R"({"vocab_size": "512"})"},

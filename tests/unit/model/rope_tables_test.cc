@@ -78,6 +78,58 @@ TEST(RopeTables, ExplicitFactorsDivide) {
   ExpectFrequencies(rope, 8, {1.0, 0.05, 0.0025, 0.000125});
 }
 
+RopeConfig LongRope() {
+  RopeConfig rope;
+  rope.kind = RopeConfig::Kind::kLongRope;
+  rope.original_max_positions = 16;
+  rope.factor = 16;
+  rope.factors = {1, 1.05f, 1.1f, 1.15f};
+  rope.long_factors = {1, 1.7f, 2.4f, 3.1f};
+  return rope;
+}
+
+TEST(RopeTables, LongRopeHasTwoSetsOfFrequencies) {
+  const RopeConfig rope = LongRope();
+  for (const bool is_long : {false, true}) {
+    const RopeFrequencies got = ComputeRopeFrequencies(rope, 8, is_long);
+    for (size_t i = 0; i < 4; ++i) {
+      const double divisor = static_cast<double>((is_long ? rope.long_factors : rope.factors)[i]);
+      const double wanted = 1 / (divisor * std::pow(10000.0, static_cast<double>(i) / 4));
+      EXPECT_NEAR(got.inv_freq[i] / wanted, 1.0, 1e-6) << is_long << " " << i;
+    }
+    EXPECT_NEAR(got.attention_factor, std::sqrt(2.0), 1e-6);  // ln 16 / ln 16 + 1
+  }
+  RopeConfig given = rope;
+  given.attention_factor = 1.25;
+  EXPECT_EQ(ComputeRopeFrequencies(given, 8).attention_factor, 1.25f);
+  given = rope;
+  given.factor = 1;
+  EXPECT_EQ(ComputeRopeFrequencies(given, 8).attention_factor, 1.0f);
+}
+
+TEST(RopeTables, LongRopeKeepsTheShortRowsBeforeTheLongOnes) {
+  const RopeConfig rope = LongRope();
+  const RopeTables tables(rope, 8, 40);
+  EXPECT_EQ(tables.long_row(), 16);
+  const RopeTable view = tables.view();
+  ASSERT_EQ(view.cos.size(), (16u + 40u) * 4);
+  const auto expect_row = [&](size_t row, int position, bool is_long) {
+    for (size_t i = 0; i < 4; ++i) {
+      const double divisor = static_cast<double>((is_long ? rope.long_factors : rope.factors)[i]);
+      const double angle = position / (divisor * std::pow(10000.0, static_cast<double>(i) / 4));
+      EXPECT_NEAR(view.cos[row * 4 + i], std::cos(angle) * std::sqrt(2.0), 1e-5) << row;
+      EXPECT_NEAR(view.sin[row * 4 + i], std::sin(angle) * std::sqrt(2.0), 1e-5) << row;
+    }
+  };
+  expect_row(15, 15, false);
+  expect_row(16, 0, true);
+  expect_row(16 + 39, 39, true);
+  // A context that no sequence outgrows has one set.
+  const RopeTables one(rope, 8, 16);
+  EXPECT_EQ(one.long_row(), 0);
+  EXPECT_EQ(one.view().cos.size(), 16u * 4);
+}
+
 TEST(RopeTables, TablesHoldCosAndSinOfTheFloatAngle) {
   RopeConfig rope = Yarn();
   const RopeTables tables(rope, 32, 100);

@@ -19,6 +19,21 @@ TEST_F(InstanceTest, GeneratesWhatThePromptYieldsAlone) {
   for (const SequenceSpec& spec : specs) ExpectAsAlone(spec);
 }
 
+// Its KV is of no use beyond the switch: the seven tokens known by then are computed again, which is nobody's bill.
+TEST_F(InstanceTest, ASequenceThatOutgrowsItsRotaryFactorsIsComputedAnew) {
+  shape_.rope_switch = 7;
+  Start();
+  const SequenceSpec inside = Spec(3, 4), crossing = Spec(6, 6), outside = Spec(8, 6);
+  for (const SequenceSpec& spec : {inside, crossing, outside}) {
+    ASSERT_TRUE(instance_->Submit({spec}).ok());
+    ExpectAsAlone(spec);
+    const SequenceUsage usage = Sink(spec).events().back().usage;
+    EXPECT_EQ(usage.wasted_device_seconds > 0, spec.id == crossing.id) << spec.prompt.size();
+    EXPECT_EQ(usage.num_preemptions, 0);
+  }
+  EXPECT_EQ(observer_.sums().preemptions, 0);
+}
+
 TEST_F(InstanceTest, EventsComeInOrderAndTheLastOneOnce) {
   Start();
   const SequenceSpec spec = Spec(20, 5);

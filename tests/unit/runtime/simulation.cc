@@ -79,6 +79,7 @@ Simulation::Simulation(OpSource& ops, Plant plant) : ops_(ops) {
   machine_.prefill_token = 1e-5 * (1 + Pick(100));
   machine_.decode_token = 1e-5 * Pick(100);
   machine_.attended_token = 1e-7 * Pick(20);
+  if (Chance(30)) shape_.rope_switch = 1 + static_cast<int>(Pick(shape_.max_context));
   auto model = std::make_unique<StubModel>(shape_);
   model_ = model.get();
   model_->on_forward = [this](const StepInput&) {
@@ -134,9 +135,9 @@ void Simulation::Submit() {
     if (const Status status = EngineCore::Validate(client.spec, model_->info(), false); !status.ok()) {
       return Fail(fmt::format("a good request is refused: {}", status.ToString()));
     }
-    // All that it may compute, each preemption included.
+    // All that it may compute, each preemption and the restart at a rope_switch included.
     work_bound_ += static_cast<int64_t>(spec.prompt.size() + spec.stop.max_tokens.value_or(shape_.max_context) + 1) *
-                   (options_.max_preemptions + 1);
+                   (options_.max_preemptions + 2);
     request.push_back(client.spec);
     clients_.push_back(std::move(client));
   }
@@ -233,12 +234,15 @@ void Simulation::CheckTimeBudget() {
 }
 
 void Simulation::CheckTenants() {
-  std::unordered_map<BlockId, const std::string*> owner;
+  const auto outgrown = [&](const Sequence& s) {
+    return shape_.rope_switch > 0 && s.num_tokens() > shape_.rope_switch;
+  };
+  std::unordered_map<BlockId, const LiveSequence*> owner;
   for (const auto& sequence : core_->live()) {
     for (const BlockId block : sequence->table) {
-      const std::string* salt = &sequence->spec.cache_salt;
-      const auto [it, fresh] = owner.try_emplace(block, salt);
-      if (!fresh && *it->second != *salt) return Fail("two tenants share a block");
+      const auto [it, fresh] = owner.try_emplace(block, sequence.get());
+      if (it->second->spec.cache_salt != sequence->spec.cache_salt) return Fail("two tenants share a block");
+      if (outgrown(*it->second) != outgrown(*sequence)) return Fail("a block is shared across the rope switch");
     }
   }
 }
@@ -328,6 +332,9 @@ std::string Simulation::Run(SimulationStats* stats) {
     stats->cached_tokens += totals_.cached_tokens;
     stats->recomputed_tokens += totals_.recomputed;
     for (const Client& client : clients_) {
+      const auto prompt = static_cast<int>(client.spec.prompt.size());
+      const int known = prompt + static_cast<int>(client.sink->tokens.size());
+      stats->outgrown += prompt <= shape_.rope_switch && known > shape_.rope_switch + 1;
       const FinishReason finish = client.sink->last.finish;
       stats->cancelled += finish == FinishReason::kCancelled;
       stats->expired += finish == FinishReason::kDeadline;

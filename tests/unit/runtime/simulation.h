@@ -54,6 +54,7 @@ struct SimulationStats {
   int64_t preemptions = 0;
   int64_t cached_tokens = 0;
   int64_t recomputed_tokens = 0;
+  int64_t outgrown = 0;  // sequences that crossed the model's rope_switch
   int64_t cancelled = 0, expired = 0, failed = 0, finished = 0;
 };
 

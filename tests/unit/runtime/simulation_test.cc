@@ -29,17 +29,17 @@ TEST_P(SimulationShard, NoInvariantBreaks) {
     ASSERT_EQ(wrong, "") << "replay: BITRATE_SIMULATION_SEED=" << seed;
   }
   fmt::print(
-      "steps {} (cut by time {}) sequences {} tokens {} preemptions {} cached {} recomputed {} finished {} cancelled "
-      "{} expired {} "
-      "failed {}\n",
+      "steps {} (cut by time {}) sequences {} tokens {} preemptions {} cached {} recomputed {} outgrown {} finished {} "
+      "cancelled {} expired {} failed {}\n",
       stats.steps, stats.time_limited, stats.sequences, stats.tokens, stats.preemptions, stats.cached_tokens,
-      stats.recomputed_tokens, stats.finished, stats.cancelled, stats.expired, stats.failed);
+      stats.recomputed_tokens, stats.outgrown, stats.finished, stats.cancelled, stats.expired, stats.failed);
   // The schedules are worth something only while they reach the interesting states.
   constexpr auto per_shard = static_cast<int64_t>(kSchedules / kShards);
   EXPECT_GT(stats.time_limited, per_shard / 5);
   EXPECT_GT(stats.preemptions, per_shard / 25);
   EXPECT_GT(stats.cached_tokens, per_shard / 2);
   EXPECT_GT(stats.recomputed_tokens, per_shard / 25);
+  EXPECT_GT(stats.outgrown, per_shard / 25);
   EXPECT_GT(stats.cancelled, per_shard / 25);
   EXPECT_GT(stats.expired, per_shard / 25);
   EXPECT_GT(stats.failed, per_shard / 25);

@@ -28,12 +28,14 @@ StepModelInfo StubModel::info() const {
   info.kv_bytes = kv_.size() * sizeof(uint64_t);
   info.eos_ids = eos_;
   info.attention_weight = 0.01;
+  info.rope_switch = shape_.rope_switch;
   return info;
 }
 
-uint64_t StubModel::Extend(uint64_t hash, int32_t token, int64_t position) {
+uint64_t StubModel::Extend(uint64_t hash, int32_t token, int64_t position, bool is_long) {
   if (hash == kPoison || token == kNanToken) return kPoison;
-  return Scramble(hash * 31 + static_cast<uint64_t>(token) * 1000003 + static_cast<uint64_t>(position));
+  const uint64_t turn = static_cast<uint64_t>(position) + (is_long ? 500 : 0);
+  return Scramble(hash * 31 + static_cast<uint64_t>(token) * 1000003 + turn);
 }
 
 void StubModel::FillLogits(uint64_t hash, std::span<float> logits) {
@@ -53,9 +55,10 @@ Status StubModel::Forward(Parallel& parallel, const StepInput& input) {
     const auto slot = [&](int64_t p) -> uint64_t& {
       return kv_[static_cast<size_t>(table[p / shape_.block_tokens]) * shape_.block_tokens + p % shape_.block_tokens];
     };
+    const bool is_long = shape_.rope_switch > 0 && input.lengths[b] > shape_.rope_switch;
     for (int r = input.query_start[b]; r < input.query_start[b + 1]; ++r) {
       const int64_t p = input.positions[r];
-      rows_[r] = slot(p) = Extend(p == 0 ? kStart : slot(p - 1), input.token_ids[r], p);
+      rows_[r] = slot(p) = Extend(p == 0 ? kStart : slot(p - 1), input.token_ids[r], p, is_long);
     }
   }
   return OkStatus();
@@ -67,17 +70,30 @@ Status StubModel::Logits(Parallel& parallel, std::span<const int32_t> rows, floa
   return OkStatus();
 }
 
+namespace {
+
+// The hash of all of `tokens`, computed at once.
+uint64_t HashOf(std::span<const int32_t> tokens, const StubModel::Shape& shape) {
+  const bool is_long = shape.rope_switch > 0 && static_cast<int>(tokens.size()) > shape.rope_switch;
+  uint64_t hash = StubModel::kStart;
+  for (size_t p = 0; p < tokens.size(); ++p) {
+    hash = StubModel::Extend(hash, tokens[p], static_cast<int64_t>(p), is_long);
+  }
+  return hash;
+}
+
+}  // namespace
+
 SoloResult SoloRun(const SequenceSpec& spec, const StubModel::Shape& shape) {
   SoloResult result;
   const auto room = static_cast<int64_t>(shape.max_context - spec.prompt.size());
   const int64_t max_output = std::min<int64_t>(spec.stop.max_tokens.value_or(room), room);
-  uint64_t hash = StubModel::kStart;
-  int64_t position = 0;
-  for (const int32_t token : spec.prompt) {
-    // The row of a prompt token scores the next one.
-    if (hash == StubModel::kPoison && spec.logprobs.prompt_top_n >= 0) return {{}, FinishReason::kError};
-    hash = StubModel::Extend(hash, token, position++);
+  // The row of a prompt token scores the next one.
+  const std::span<const int32_t> prompt(spec.prompt);
+  if (spec.logprobs.prompt_top_n >= 0 && HashOf(prompt.first(prompt.size() - 1), shape) == StubModel::kPoison) {
+    return {{}, FinishReason::kError};
   }
+  std::vector<int32_t> known = spec.prompt;
   std::vector<int32_t> masked = spec.stop.stop_token_ids;
   if (!spec.stop.ignore_eos) masked.push_back(shape.eos_id);
   std::sort(masked.begin(), masked.end());
@@ -85,12 +101,12 @@ SoloResult SoloRun(const SequenceSpec& spec, const StubModel::Shape& shape) {
   std::vector<float> logits(shape.vocab_size);
   SamplerScratch scratch;
   while (static_cast<int64_t>(result.tokens.size()) < max_output) {
-    StubModel::FillLogits(hash, logits);
+    StubModel::FillLogits(HashOf(known, shape), logits);
     SampleRequest request;
     request.logits = logits;
     request.params = &spec.sampling;
     request.choice_index = spec.choice_index;
-    request.position = position;
+    request.position = static_cast<int64_t>(known.size());
     request.prompt = spec.prompt;
     request.output = result.tokens;
     if (static_cast<int>(result.tokens.size()) < spec.stop.min_tokens) request.masked_ids = masked;
@@ -110,7 +126,7 @@ SoloResult SoloRun(const SequenceSpec& spec, const StubModel::Shape& shape) {
       result.finish = FinishReason::kStopToken;
       return result;
     }
-    hash = StubModel::Extend(hash, token, position++);
+    known.push_back(token);
   }
   result.finish = FinishReason::kLength;
   return result;

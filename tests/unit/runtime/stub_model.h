@@ -23,6 +23,7 @@ class StubModel final : public StepModel {
     int block_tokens = 4;
     int num_blocks = 32;
     int32_t eos_id = 1;
+    int rope_switch = 0;
   };
   static constexpr int32_t kNanToken = 2;  // a history that holds it yields NaN logits
 
@@ -37,7 +38,8 @@ class StubModel final : public StepModel {
   std::function<Status(const StepInput&)> on_forward;
   bool is_broken = false;
 
-  static uint64_t Extend(uint64_t hash, int32_t token, int64_t position);
+  // `is_long`: of a sequence that is longer than a rope_switch.
+  static uint64_t Extend(uint64_t hash, int32_t token, int64_t position, bool is_long = false);
   static constexpr uint64_t kStart = 0x1234567;
   static constexpr uint64_t kPoison = 0xdeadbeef;
   static void FillLogits(uint64_t hash, std::span<float> logits);
