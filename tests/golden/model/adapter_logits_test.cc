@@ -29,7 +29,7 @@ AdapterPtr LoadAdapter(const std::string& name, const ModelConfig& config, const
 class AdapterLogits : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(All, AdapterLogits,
                          testing::Values("fp32_all", "fp32_qv_alpha_pattern", "fp32_rslora", "fp32_layers_to_transform",
-                                         "fp32_lora_bias"),
+                                         "fp32_lora_bias", "nf4_all", "nf4_rslora"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(AdapterLogits, Float32MatchesPeft) {
