@@ -172,8 +172,8 @@ TEST(QuantizedMalformedTest, ConfigsOutOfRange) {
       {"ct_w8a8", R"({"transform_config": {"R1": {}}})", "transform_config"},
       {"ct_w8a8", R"({"sparsity_config": {"format": "sparse-24-bitmask"}})", "sparsity_config"},
       {"ct_w8a8", R"({"kv_cache_scheme": {"num_bits": 8}})", "kv_cache_scheme"},
-      {"ct_w4a16_g32", R"({"config_groups": {"g": {"weights": {"num_bits": 8, "group_size": 32}}}})", "8 bits"},
-      {"ct_w4a16_g32", R"({"config_groups": {"g": {"weights": {"num_bits": 4, "group_size": 64}}}})", "groups"},
+      {"ct_w4a16_g32", R"({"config_groups": {"group_0": {"weights": {"num_bits": 8, "group_size": 32}}}})", "8 bits"},
+      {"ct_w4a16_g32", R"({"config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 64}}}})", "groups"},
       {"bnb_nf4", R"({"quant_method": "quip"})", "quant_method: quip"},
   };
   for (const auto& [name, patch, text] : kConfigs) {
