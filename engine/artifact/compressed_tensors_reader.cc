@@ -265,8 +265,6 @@ StatusOr<std::vector<int32_t>> GroupsOf(const Module& m, int64_t group_size) {
 
 StatusOr<WeightMatrix> Make(const Module& m, const CodedLayout& described) {
   auto layout = std::make_shared<CodedLayout>(described);
-  ASSIGN_OR_RETURN(layout->group_of, GroupsOf(m, layout->group_size));
-  if (!layout->group_of.empty()) layout->name += "-actorder";
   const std::vector<float> e4m3 = E4m3Codebook();
   const auto rows = MakeCodedRows(*layout, m.n, m.k);
   for (int64_t row = 0; row < m.n; ++row) {
@@ -363,6 +361,8 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const std::vecto
   ASSIGN_OR_RETURN(const int64_t group_size, GroupSize(configs, m));
   CodedLayout layout;
   SetLayout(m, configs, group_size, layout);
+  ASSIGN_OR_RETURN(layout.group_of, GroupsOf(m, group_size));
+  if (!layout.group_of.empty()) layout.name += "-actorder";
   QuantizedMatrix matrix;
   matrix.name = name + ".weight";
   matrix.n = m.n;

@@ -130,8 +130,6 @@ bool AllZerosAre(const GptqModule& m, uint32_t zero) {
 
 StatusOr<WeightMatrix> Make(const GptqModule& m, const CodedLayout& described) {
   auto layout = std::make_shared<CodedLayout>(described);
-  ASSIGN_OR_RETURN(layout->group_of, GroupsOf(m, layout->group_size));
-  if (!layout->group_of.empty()) layout->name += "-actorder";
   // A symmetric grid is a promise of the config; files have broken it.
   if (!layout->zero_per_group && !AllZerosAre(m, static_cast<uint32_t>(layout->zero))) layout->zero_per_group = true;
   const auto rows = MakeCodedRows(*layout, m.n, m.k);
@@ -194,6 +192,8 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const GptqConfig
   layout.fp16_scales = m.scales->dtype == DType::kF16;
   layout.zero = 1 << (m.bits - 1);
   layout.zero_per_group = !config.symmetric;
+  ASSIGN_OR_RETURN(layout.group_of, GroupsOf(m, group_size));
+  if (!layout.group_of.empty()) layout.name += "-actorder";
   QuantizedMatrix matrix;
   matrix.name = name + ".weight";
   matrix.n = m.n;

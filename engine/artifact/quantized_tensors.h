@@ -52,7 +52,7 @@ class StoredTensors {
 struct QuantizedMatrix {
   std::string name;  // "model.layers.0.mlp.up_proj.weight"
   int64_t n = 0, k = 0;
-  // From headers and config: group_of is not known then, and zeros that a symmetric grid promises are not looked at.
+  // From headers, config and group indices: zeros that a symmetric grid promises are not looked at.
   std::shared_ptr<const CodedLayout> layout;
   std::vector<std::string> parts;  // the stored tensors it is made of
   uint64_t bytes = 0;              // of them

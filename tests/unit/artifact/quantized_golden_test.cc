@@ -96,7 +96,7 @@ TEST_P(QuantizedGolden, RepacksExactlyWhereItFits) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, QuantizedGolden,
     testing::Values(Case{"gptq_b2_g32", "GPTQ-int2-g32"}, Case{"gptq_b3_g32", "GPTQ-int3-g32"},
-                    Case{"gptq_b4_asym_zero0", "GPTQ-int4-g32"}, Case{"gptq_b4_desc_act", "GPTQ-int4-g32"},
+                    Case{"gptq_b4_asym_zero0", "GPTQ-int4-g32"}, Case{"gptq_b4_desc_act", "GPTQ-int4-g32-actorder"},
                     Case{"gptq_b4_g128_sym", "GPTQ-int4-g128"}, Case{"gptq_b4_g32_asym", "GPTQ-int4-g32"},
                     Case{"gptq_b8", "GPTQ-int8-g64"}, Case{"gptq_v2_b4_asym", "GPTQ-int4-g64"},
                     Case{"awq_gemm_g128", "AWQ-int4-g128"}, Case{"awq_gemm_g32", "AWQ-int4-g32"},
@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"ct_fp8_dynamic", "FP8-E4M3-channel"}, Case{"ct_fp8_static", "FP8-E4M3-tensor"},
                     Case{"ct_mxfp4a16", "MXFP4"}, Case{"ct_nvfp4a16", "NVFP4"},
                     Case{"ct_w4a16_asym_g128", "CT-int4-g128"}, Case{"ct_w4a16_g128", "CT-int4-g128"},
-                    Case{"ct_w4a16_g32", "CT-int4-g32"}, Case{"ct_w4a16_g_idx", "CT-int4-g32"},
+                    Case{"ct_w4a16_g32", "CT-int4-g32"}, Case{"ct_w4a16_g_idx", "CT-int4-g32-actorder"},
                     Case{"ct_w8a16_channel", "CT-int8-channel"}, Case{"ct_w8a8", "CT-int8-channel"}),
     [](const auto& info) { return std::string(info.param.name); });
 
