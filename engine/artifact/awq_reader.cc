@@ -5,7 +5,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 
 #include "engine/artifact/checked.h"
@@ -19,7 +18,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kSuffix = ".qweight";
-constexpr std::array<int, 8> kNibbleOfColumn = {0, 4, 1, 5, 2, 6, 3, 7};
 
 struct AwqConfig {
   int64_t group_size = 128;
@@ -64,11 +62,23 @@ uint32_t Nibble(const StoredTensor& tensor, int64_t word, int index) {
 
 uint32_t ZeroAt(const AwqModule& m, int64_t group, int64_t row) {
   if (m.gemv) return Nibble(*m.zeros, row * m.zeros->shape[1] + group / 8, static_cast<int>(group % 8));
-  return Nibble(*m.zeros, group * (m.n / 8) + row / 8, kNibbleOfColumn[static_cast<size_t>(row % 8)]);
+  return Nibble(*m.zeros, group * (m.n / 8) + row / 8, kAwqNibbleOfColumn[static_cast<size_t>(row % 8)]);
 }
 
 float ScaleAt(const AwqModule& m, int64_t group, int64_t row) {
   return FloatAt(*m.scales, m.gemv ? row * m.scales->shape[1] + group : group * m.n + row);
+}
+
+// The codes of one k in words [begin, end): of eight rows each.
+void FillTile(const AwqModule& m, int64_t i, int64_t begin, int64_t end, int64_t row_bytes, std::byte* rows) {
+  for (int64_t c = begin; c < end; ++c) {
+    const auto word = ElementAt<uint32_t>(m.codes->data, i * (m.n / 8) + c);
+    for (int64_t j = 0; j < 8; ++j) {
+      auto* codes = reinterpret_cast<uint8_t*>(rows + (8 * c + j) * row_bytes);
+      const uint32_t code = word >> (4 * kAwqNibbleOfColumn[static_cast<size_t>(j)]) & 15;
+      codes[i / 2] |= static_cast<uint8_t>(code << (i % 2 * 4));
+    }
+  }
 }
 
 void FillCodes(const AwqModule& m, int64_t row_bytes, std::byte* rows) {
@@ -78,16 +88,11 @@ void FillCodes(const AwqModule& m, int64_t row_bytes, std::byte* rows) {
     }
     return;
   }
+  // A line of words of each k, so that the rows that are written stay in cache until theirs are full.
+  constexpr int64_t kTile = 16;
   const int64_t words = m.n / 8;
-  for (int64_t i = 0; i < m.k; ++i) {
-    for (int64_t c = 0; c < words; ++c) {
-      const auto word = ElementAt<uint32_t>(m.codes->data, i * words + c);
-      for (int64_t j = 0; j < 8; ++j) {
-        auto* codes = reinterpret_cast<uint8_t*>(rows + (8 * c + j) * row_bytes);
-        const uint32_t code = word >> (4 * kNibbleOfColumn[static_cast<size_t>(j)]) & 15;
-        codes[i / 2] |= static_cast<uint8_t>(code << (i % 2 * 4));
-      }
-    }
+  for (int64_t first = 0; first < words; first += kTile) {
+    for (int64_t i = 0; i < m.k; ++i) FillTile(m, i, first, std::min(words, first + kTile), row_bytes, rows);
   }
 }
 
@@ -149,14 +154,8 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const AwqConfig&
 StatusOr<std::vector<QuantizedMatrix>> CollectAwq(const json& section, const StoredTensors& tensors) {
   StatusOr<AwqConfig> config = ParseConfig(section);
   if (!config.ok()) return Annotate(config.status(), "quantization_config");
-  std::vector<QuantizedMatrix> matrices;
-  for (const auto& [name, tensor] : tensors.all()) {
-    if (!name.ends_with(kSuffix)) continue;
-    ASSIGN_OR_RETURN(QuantizedMatrix matrix, Collect(tensors, *config, name.substr(0, name.size() - kSuffix.size())));
-    matrices.push_back(std::move(matrix));
-  }
-  if (matrices.empty()) return InvalidArgument("quantization_config: awq, but no tensor is named *{}", kSuffix);
-  return matrices;
+  return CollectModules(tensors, "awq", kSuffix,
+                        [&](const std::string& module) { return Collect(tensors, *config, module); });
 }
 
 }  // namespace bitrate

@@ -74,6 +74,18 @@ uint8_t CodeOf(const FourBit& m, int64_t element) {
   return element % 2 == 0 ? byte >> 4 : byte & 15;
 }
 
+// The codes of a row, two a byte with the even one low.
+void FillRow(const FourBit& m, int64_t first, uint8_t* codes) {
+  if (m.k % 2 == 0) {  // whole bytes, their nibbles the other way round
+    for (int64_t i = 0; i < m.k / 2; ++i) {
+      const auto byte = ElementAt<uint8_t>(m.codes->data, first / 2 + i);
+      codes[i] = static_cast<uint8_t>(byte << 4 | byte >> 4);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < m.k; ++i) codes[i / 2] |= static_cast<uint8_t>(CodeOf(m, first + i) << (i % 2 * 4));
+}
+
 StatusOr<WeightMatrix> MakeFourBit(const FourBit& m, const CodedLayout& described) {
   auto layout = std::make_shared<CodedLayout>(described);
   for (size_t i = 0; i < layout->table.size(); ++i) {
@@ -83,7 +95,7 @@ StatusOr<WeightMatrix> MakeFourBit(const FourBit& m, const CodedLayout& describe
   for (int64_t row = 0; row < m.n; ++row) {
     const CodedRow parts = RowParts(*layout, m.k, rows->data() + row * layout->RowBytes(m.k));
     const int64_t first = row * m.k;
-    for (int64_t i = 0; i < m.k; ++i) parts.codes[i / 2] |= static_cast<uint8_t>(CodeOf(m, first + i) << (i % 2 * 4));
+    FillRow(m, first, parts.codes);
     for (int64_t g = 0; g < layout->NumGroups(m.k); ++g) {
       parts.scale[g] = AbsMax(m, (first + g * layout->group_size) / m.block);
     }

@@ -37,6 +37,9 @@ inline std::optional<uint64_t> CheckedElements(std::span<const int64_t> shape, u
 // Well-formed UTF-8 as RFC 3629 defines it (no surrogates, no overlong forms).
 bool IsValidUtf8(std::string_view text);
 
+// "[2, 3]", with "any" for what is below 0.
+std::string ShapeText(std::span<const int64_t> shape);
+
 // Text from a file made fit for a message: control and non-ASCII bytes as \xNN, cut after 80 bytes.
 std::string Printable(std::string_view text);
 

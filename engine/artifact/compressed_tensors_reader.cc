@@ -231,6 +231,11 @@ void FillCodes(const Module& m, int64_t row, uint8_t* codes) {
       break;
   }
   const int64_t words = m.codes->shape[1], per_word = 32 / m.bits;
+  if (m.bits == 4 || m.bits == 8) {  // as rows have them, but for what pads the last word
+    __builtin_memcpy(codes, m.codes->data.data() + row * words * 4, static_cast<size_t>((m.k * m.bits + 7) / 8));
+    if (m.k * m.bits % 8 != 0) codes[m.k / 2] &= 15;
+    return;
+  }
   const auto word = [&](int64_t i) { return ElementAt<uint32_t>(m.codes->data, row * words + i); };
   const uint32_t mask = (1u << m.bits) - 1;
   for (int64_t i = 0; i < m.k; ++i) {
@@ -381,15 +386,8 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const std::vecto
 StatusOr<std::vector<QuantizedMatrix>> CollectCompressedTensors(const json& section, const StoredTensors& tensors) {
   StatusOr<std::vector<GroupConfig>> configs = ParseConfig(section);
   if (!configs.ok()) return Annotate(configs.status(), "quantization_config");
-  std::vector<QuantizedMatrix> matrices;
-  for (const auto& [name, tensor] : tensors.all()) {
-    if (!name.ends_with(kScale)) continue;
-    ASSIGN_OR_RETURN(QuantizedMatrix matrix, Collect(tensors, *configs, name.substr(0, name.size() - kScale.size())));
-    matrices.push_back(std::move(matrix));
-  }
-  if (matrices.empty())
-    return InvalidArgument("quantization_config: compressed-tensors, but no tensor is named *{}", kScale);
-  return matrices;
+  return CollectModules(tensors, "compressed-tensors", kScale,
+                        [&](const std::string& module) { return Collect(tensors, *configs, module); });
 }
 
 }  // namespace bitrate

@@ -209,14 +209,8 @@ StatusOr<QuantizedMatrix> Collect(const StoredTensors& tensors, const GptqConfig
 StatusOr<std::vector<QuantizedMatrix>> CollectGptq(const json& section, const StoredTensors& tensors) {
   StatusOr<GptqConfig> config = ParseConfig(section);
   if (!config.ok()) return Annotate(config.status(), "quantization_config");
-  std::vector<QuantizedMatrix> matrices;
-  for (const auto& [name, tensor] : tensors.all()) {
-    if (!name.ends_with(kSuffix)) continue;
-    ASSIGN_OR_RETURN(QuantizedMatrix matrix, Collect(tensors, *config, name.substr(0, name.size() - kSuffix.size())));
-    matrices.push_back(std::move(matrix));
-  }
-  if (matrices.empty()) return InvalidArgument("quantization_config: gptq, but no tensor is named *{}", kSuffix);
-  return matrices;
+  return CollectModules(tensors, "gptq", kSuffix,
+                        [&](const std::string& module) { return Collect(tensors, *config, module); });
 }
 
 }  // namespace bitrate

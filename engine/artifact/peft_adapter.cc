@@ -45,17 +45,11 @@ StatusOr<const SafetensorsTensor**> Place(const SafetensorsTensor& tensor, std::
                             Printable(tensor.name));
 }
 
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t dim : shape) text += fmt::format("{}{}", text.empty() ? "" : ", ", dim);
-  return text;
-}
-
 Status WantShape(const SafetensorsTensor& tensor, std::initializer_list<int64_t> wanted, std::string_view what) {
   const bool same = std::equal(tensor.shape.begin(), tensor.shape.end(), wanted.begin(), wanted.end(),
                                [](int64_t got, int64_t want) { return want < 0 ? got > 0 : got == want; });
   if (same) return OkStatus();
-  return InvalidArgument("tensor {}: got shape [{}], wanted {}", Printable(tensor.name), ShapeText(tensor.shape), what);
+  return InvalidArgument("tensor {}: got shape {}, wanted {}", Printable(tensor.name), ShapeText(tensor.shape), what);
 }
 
 StatusOr<std::vector<float>> ReadFinite(const SafetensorsFile& file, const SafetensorsTensor& tensor) {

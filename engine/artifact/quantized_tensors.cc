@@ -11,14 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    text += (i == 0 ? "" : ", ") + (shape[i] < 0 ? std::string("any") : std::to_string(shape[i]));
-  }
-  return text + "]";
-}
-
 bool Matches(const std::vector<int64_t>& got, const std::vector<int64_t>& want) {
   return std::equal(got.begin(), got.end(), want.begin(), want.end(),
                     [](int64_t a, int64_t b) { return b < 0 || a == b; });
@@ -92,6 +84,19 @@ WeightMatrix MatrixOfRows(const std::string& name, int64_t n, int64_t k, std::sh
   matrix.owner = std::move(rows);
   matrix.coded = std::move(layout);
   return matrix;
+}
+
+StatusOr<std::vector<QuantizedMatrix>> CollectModules(
+    const StoredTensors& tensors, std::string_view method, std::string_view suffix,
+    absl::FunctionRef<StatusOr<QuantizedMatrix>(const std::string& module)> collect) {
+  std::vector<QuantizedMatrix> matrices;
+  for (const auto& [name, tensor] : tensors.all()) {
+    if (!name.ends_with(suffix)) continue;
+    ASSIGN_OR_RETURN(QuantizedMatrix matrix, collect(name.substr(0, name.size() - suffix.size())));
+    matrices.push_back(std::move(matrix));
+  }
+  if (matrices.empty()) return InvalidArgument("quantization_config: {}, but no tensor is named *{}", method, suffix);
+  return matrices;
 }
 
 void AccountParts(std::initializer_list<const StoredTensor*> parts, CodedLayout& layout, QuantizedMatrix& matrix) {

@@ -7,6 +7,9 @@
 #ifndef BITRATE_ENGINE_ARTIFACT_QUANTIZED_TENSORS_H_
 #define BITRATE_ENGINE_ARTIFACT_QUANTIZED_TENSORS_H_
 
+#include <absl/functional/function_ref.h>
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -99,6 +102,14 @@ uint32_t PackedField(WordFn word, int64_t index, int bits) {
 // The matrix over rows that were made: n rows of `layout`.
 WeightMatrix MatrixOfRows(const std::string& name, int64_t n, int64_t k, std::shared_ptr<const CodedLayout> layout,
                           std::shared_ptr<const std::vector<std::byte>> rows);
+// A matrix for each tensor named MODULE + suffix, by `collect(MODULE)`. INVALID_ARGUMENT where there is none.
+StatusOr<std::vector<QuantizedMatrix>> CollectModules(
+    const StoredTensors& tensors, std::string_view method, std::string_view suffix,
+    absl::FunctionRef<StatusOr<QuantizedMatrix>(const std::string& module)> collect);
+
+// AWQ's order: the nibble of a word that holds its column 0 .. 7.
+inline constexpr std::array<int, 8> kAwqNibbleOfColumn = {0, 4, 1, 5, 2, 6, 3, 7};
+
 // Fills parts, bytes and the layout's bits per weight.
 void AccountParts(std::initializer_list<const StoredTensor*> parts, CodedLayout& layout, QuantizedMatrix& matrix);
 

@@ -1,19 +1,17 @@
 #include "engine/artifact/quantized_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 
+#include "engine/artifact/quantized_tensors.h"
 #include "engine/base/half.h"
 
 namespace bitrate {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::array<int, 8> kAwqNibbleOfColumn = {0, 4, 1, 5, 2, 6, 3, 7};
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

@@ -8,12 +8,6 @@
 namespace bitrate {
 namespace {
 
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
-}
-
 // Rows in Hugging Face order in a buffer of their own. Rows are whole blocks, so this serves every format.
 std::shared_ptr<const std::vector<std::byte>> ReorderRows(std::span<const std::byte> data, int64_t rows,
                                                           int64_t heads) {

@@ -124,13 +124,11 @@ StatusOr<std::shared_ptr<const LinearOp>> PrepareLinear(const LinearSpec& spec, 
     const auto bias =
         spec.bias.empty() ? spec.bias : spec.bias.subspan(static_cast<size_t>(row), static_cast<size_t>(rows));
     if (scheme.layout == Layout::kSource) {
-      ASSIGN_OR_RETURN(auto op, MakeSourceLinear(parts, bias, choose(scheme)));
-      ops.push_back(std::move(op));
-      row += rows;
-      continue;
+      ASSIGN_OR_RETURN(ops.emplace_back(), MakeSourceLinear(parts, bias, choose(scheme)));
+    } else {
+      ASSIGN_OR_RETURN(auto packed, store->Get(parts, fingerprints, scheme, *context.parallel));
+      ops.push_back(MakeOp(std::move(packed), bias, choose(scheme)));
     }
-    ASSIGN_OR_RETURN(auto packed, store->Get(parts, fingerprints, scheme, *context.parallel));
-    ops.push_back(MakeOp(std::move(packed), bias, choose(scheme)));
     row += rows;
   }
   if (ops.size() == 1) return ops.front();

@@ -105,8 +105,6 @@ LinearInfo SourceLinear::info() const {
   info.isa = kernels_.isa;
   for (const WeightMatrix& part : parts_) info.bytes += part.data.size();
   info.weight_bits = 8.0 * static_cast<double>(info.bytes) / (static_cast<double>(n_) * static_cast<double>(k()));
-  // Blocks of a GGUF file are pages of its mapping, unless their rows were re-ordered.
-  info.mapped_bytes = 0;
   info.bytes += bias_.size() * sizeof(float);
   info.refusals = refusals_;
   return info;
